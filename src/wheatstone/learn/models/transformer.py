@@ -1,0 +1,298 @@
+"""One decoder-only transformer for every study, read top to bottom: embed, blocks, unembed.
+
+The block is GPT-2's (Radford et al. 2019): pre-layer-norm, tanh-approximated GELU, tied embeddings; with GPT-2's own
+weights it computes GPT-2's logits. Options are those that the studies vary: how positions enter, sharing the layers
+over several loops (Universal Transformer; App. E.2 of Wang et al. 2024, arXiv:2405.15071), one feed-forward memory
+shared by all layers, attention only.
+
+Every intermediate value that an experimenter may want passes a named site (names of TransformerLens, so that notebooks
+carry over: `blocks.0.hook_resid_post`). `forward(tokens, hooks={site: function})` lets the function read the value and,
+by returning a tensor, replace it. Without hooks a site costs one comparison.
+
+Shapes use the words `batch pos head d_model d_head d_mlp vocab`; `layer` counts applied blocks, so a block that is
+looped twice has two layers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from annotated_types import Ge, Gt, Lt
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+Hook = Callable[[Tensor], Tensor | None]
+Hooks = Mapping[str, Hook]
+
+INIT_STD = 0.02
+
+
+@dataclass(frozen=True)
+class TransformerConfig:
+    """Sizes and variants of a `Transformer`."""
+
+    vocab: Annotated[int, Gt(0)]
+    """Number of tokens."""
+    context: Annotated[int, Gt(0)]
+    """Longest sequence (positions)."""
+    d_model: Annotated[int, Gt(0)] = 128
+    """Width of the residual stream."""
+    n_layer: Annotated[int, Gt(0)] = 2
+    """Blocks with weights of their own."""
+    n_head: Annotated[int, Gt(0)] = 4
+    """Attention heads; divides d_model."""
+    d_mlp: Annotated[int, Ge(0)] | None = None
+    """Width of the feed-forward layer; None is 4 d_model (GPT-2), 0 is attention only."""
+    positions: Literal["learned", "rotary", "none"] = "learned"
+    """Added vectors (GPT-2), rotated queries and keys (Su et al. 2021), or only the causal mask."""
+    loops: Annotated[int, Gt(0)] = 1
+    """Times that the whole stack is applied with the same weights."""
+    shared_memory: Annotated[int, Ge(0)] = 0
+    """Width of one feed-forward layer that every block also reads (0: none; 1536 in arXiv:2405.15071's code)."""
+    tied: bool = True
+    """Unembed with the transposed embedding."""
+    dropout: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """Dropout on embeddings, attention and both branch outputs (GPT-2: 0.1)."""
+
+    def __post_init__(self) -> None:
+        if self.d_model % self.n_head:
+            raise ValueError(f"n_head must divide d_model: got n_head {self.n_head}, d_model {self.d_model}")
+
+    @property
+    def depth(self) -> int:
+        """Applied blocks: n_layer times loops."""
+        return self.n_layer * self.loops
+
+    @property
+    def d_head(self) -> int:
+        return self.d_model // self.n_head
+
+
+class Sites(NamedTuple):
+    """The hook sites of one applied block."""
+
+    resid_pre: str
+    q: str
+    k: str
+    v: str
+    pattern: str
+    z: str
+    attn_out: str
+    resid_mid: str
+    mlp_out: str
+    resid_post: str
+
+    @staticmethod
+    def of(layer: int) -> Sites:
+        block = f"blocks.{layer}"
+        return Sites(
+            f"{block}.hook_resid_pre",
+            *(f"{block}.attn.hook_{name}" for name in ("q", "k", "v", "pattern", "z")),
+            *(f"{block}.hook_{name}" for name in ("attn_out", "resid_mid", "mlp_out", "resid_post")),
+        )
+
+
+def tap(hooks: Hooks | None, site: str, value: Tensor) -> Tensor:
+    """Show `value` to the hook at `site`; the hook's tensor, if it returns one, replaces it."""
+    if hooks is None or site not in hooks:
+        return value
+    replacement = hooks[site](value)
+    return value if replacement is None else replacement
+
+
+class Attention(nn.Module):
+    """Multi-head attention. Queries, keys and values have weights of their own: Muon orthogonalises each alone."""
+
+    def __init__(self, cfg: TransformerConfig) -> None:
+        super().__init__()
+        self.n_head, self.dropout, self.rotary = cfg.n_head, cfg.dropout, cfg.positions == "rotary"
+        self.q = nn.Linear(cfg.d_model, cfg.d_model)
+        self.k = nn.Linear(cfg.d_model, cfg.d_model)
+        self.v = nn.Linear(cfg.d_model, cfg.d_model)
+        self.out = nn.Linear(cfg.d_model, cfg.d_model)
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch pos d_model"],
+        mask: Bool[Tensor, "pos pos"] | None,
+        positions: Int[Tensor, " pos"],
+        hooks: Hooks | None,
+        sites: Sites,
+    ) -> Float[Tensor, "batch pos d_model"]:
+        split = (*x.shape[:2], self.n_head, -1)
+        q, k, v = self.q(x).view(split), self.k(x).view(split), self.v(x).view(split)  # batch pos head d_head
+        if self.rotary:
+            q, k = rotate(q, positions), rotate(k, positions)
+        q, k, v = tap(hooks, sites.q, q), tap(hooks, sites.k, k), tap(hooks, sites.v, v)
+        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # batch head pos d_head
+        if hooks is not None and sites.pattern in hooks:  # the fused kernel does not show its pattern
+            z = tap(hooks, sites.pattern, attention_pattern(q, k, mask)) @ v
+        else:
+            dropout = self.dropout if self.training else 0.0
+            z = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, dropout_p=dropout)
+        z = tap(hooks, sites.z, z.transpose(1, 2))  # batch pos head d_head
+        return self.out(z.flatten(2))
+
+
+def attention_pattern(
+    q: Float[Tensor, "batch head pos d_head"], k: Float[Tensor, "batch head pos d_head"], mask: Tensor | None
+) -> Float[Tensor, "batch head pos pos"]:
+    """softmax(q k / sqrt(d_head)) over the positions that `mask` lets a query see (None: causal)."""
+    if mask is None:
+        mask = causal_mask(q.shape[2], q.device)
+    scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
+    return scores.masked_fill(~mask, -torch.inf).softmax(-1)
+
+
+def causal_mask(length: int, device: torch.device | None = None) -> Bool[Tensor, "pos pos"]:
+    """True where the query (row) may see the key (column)."""
+    return torch.ones(length, length, dtype=torch.bool, device=device).tril()
+
+
+def rotate(x: Float[Tensor, "batch pos head d_head"], positions: Int[Tensor, " pos"]) -> Tensor:
+    """Rotary position embedding (Su et al. 2021, eq. 34) with base 10 000, pairing feature i with i + d_head / 2."""
+    half = x.shape[-1] // 2
+    rate = 10_000 ** (-torch.arange(half, device=x.device, dtype=torch.float32) / half)
+    angle = positions[:, None].float() * rate  # pos half
+    cos, sin = angle.cos()[:, None].to(x.dtype), angle.sin()[:, None].to(x.dtype)
+    a, b = x[..., :half], x[..., half:]
+    return torch.cat((a * cos - b * sin, a * sin + b * cos), -1)
+
+
+class MLP(nn.Module):
+    """Two linear maps with GPT-2's tanh-approximated GELU between them."""
+
+    def __init__(self, d_model: int, d_mlp: int) -> None:
+        super().__init__()
+        self.up = nn.Linear(d_model, d_mlp)
+        self.down = nn.Linear(d_mlp, d_model)
+
+    def forward(self, x: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_model"]:
+        return self.down(F.gelu(self.up(x), approximate="tanh"))
+
+
+class Block(nn.Module):
+    """x + attention(norm(x)), then x + mlp(norm(x)) (+ the shared memory's answer)."""
+
+    def __init__(self, cfg: TransformerConfig) -> None:
+        super().__init__()
+        d_mlp = 4 * cfg.d_model if cfg.d_mlp is None else cfg.d_mlp
+        self.norm_attn = nn.LayerNorm(cfg.d_model)
+        self.attn = Attention(cfg)
+        self.norm_mlp = nn.LayerNorm(cfg.d_model) if d_mlp or cfg.shared_memory else None
+        self.mlp = MLP(cfg.d_model, d_mlp) if d_mlp else None
+        self.dropout = nn.Dropout(cfg.dropout)
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch pos d_model"],
+        mask: Bool[Tensor, "pos pos"] | None,
+        positions: Int[Tensor, " pos"],
+        memory: MLP | None,
+        hooks: Hooks | None,
+        sites: Sites,
+    ) -> Float[Tensor, "batch pos d_model"]:
+        x = tap(hooks, sites.resid_pre, x)
+        attn = self.dropout(self.attn(self.norm_attn(x), mask, positions, hooks, sites))
+        x = tap(hooks, sites.resid_mid, x + tap(hooks, sites.attn_out, attn))
+        if self.norm_mlp is not None:
+            normed = self.norm_mlp(x)
+            branches = [branch(normed) for branch in (self.mlp, memory) if branch is not None]
+            x = x + tap(hooks, sites.mlp_out, self.dropout(sum(branches[1:], start=branches[0])))
+        return tap(hooks, sites.resid_post, x)
+
+
+class Transformer(nn.Module):
+    """tokens -> residual stream -> logits. `init` seeds the weights; the global generator is not touched."""
+
+    def __init__(self, cfg: TransformerConfig, init: torch.Generator) -> None:
+        super().__init__()
+        self.cfg = cfg
+        self.embedding = nn.Parameter(torch.empty(cfg.vocab, cfg.d_model))
+        self.position = nn.Parameter(torch.empty(cfg.context, cfg.d_model)) if cfg.positions == "learned" else None
+        self.memory = MLP(cfg.d_model, cfg.shared_memory) if cfg.shared_memory else None
+        self.blocks = nn.ModuleList(Block(cfg) for _ in range(cfg.n_layer))
+        self.norm_final = nn.LayerNorm(cfg.d_model)
+        self.unembedding = None if cfg.tied else nn.Parameter(torch.empty(cfg.vocab, cfg.d_model))
+        self.dropout = nn.Dropout(cfg.dropout)
+        self.sites = tuple(Sites.of(layer) for layer in range(cfg.depth))
+        self._initialise(init)
+
+    @torch.no_grad()
+    def _initialise(self, init: torch.Generator) -> None:
+        """GPT-2's initialisation: normal 0.02, branch outputs scaled by 1/sqrt(2 depth), biases zero."""
+        for name, parameter in self.named_parameters():
+            if parameter.ndim == 2:
+                branch_output = name.endswith(("attn.out.weight", "down.weight"))
+                std = INIT_STD / math.sqrt(2 * self.cfg.depth) if branch_output else INIT_STD
+                parameter.normal_(0.0, std, generator=init)
+            elif name.endswith("bias"):
+                parameter.zero_()
+
+    def forward(
+        self,
+        tokens: Int[Tensor, "batch pos"],
+        *,
+        mask: Bool[Tensor, "pos pos"] | None = None,
+        positions: Int[Tensor, " pos"] | None = None,
+        hooks: Hooks | None = None,
+    ) -> Float[Tensor, "batch pos vocab"]:
+        """Logits at every position."""
+        return self.unembed(self.resid(tokens, mask=mask, positions=positions, hooks=hooks), hooks=hooks)
+
+    def resid(
+        self,
+        tokens: Int[Tensor, "batch pos"],
+        *,
+        mask: Bool[Tensor, "pos pos"] | None = None,
+        positions: Int[Tensor, " pos"] | None = None,
+        hooks: Hooks | None = None,
+    ) -> Float[Tensor, "batch pos d_model"]:
+        """The residual stream after the last block: unembed only the positions whose logits are needed.
+
+        `mask` says which keys a query sees (None: causal), `positions` the position of each column (None: 0, 1, ...);
+        together they let one row hold several questions that share a prefix.
+        """
+        if positions is None:
+            positions = torch.arange(tokens.shape[1], device=tokens.device)
+        x = tap(hooks, "hook_embed", F.embedding(tokens, self.embedding))
+        if self.position is not None:
+            x = x + tap(hooks, "hook_pos_embed", self.position[positions].expand_as(x))
+        return self.run_blocks(self.dropout(x), mask=mask, positions=positions, hooks=hooks)
+
+    def run_blocks(
+        self,
+        x: Float[Tensor, "batch pos d_model"],
+        *,
+        start: int = 0,
+        mask: Bool[Tensor, "pos pos"] | None = None,
+        positions: Int[Tensor, " pos"] | None = None,
+        hooks: Hooks | None = None,
+    ) -> Float[Tensor, "batch pos d_model"]:
+        """Apply layers `start`, `start` + 1, ...: an intervention re-runs only what follows it."""
+        if positions is None:
+            positions = torch.arange(x.shape[1], device=x.device)
+        for layer in range(start, self.cfg.depth):
+            block = self.blocks[layer % self.cfg.n_layer]
+            x = block(x, mask, positions, self.memory, hooks, self.sites[layer])
+        return x
+
+    def unembed(
+        self, resid: Float[Tensor, "*batch d_model"], *, hooks: Hooks | None = None
+    ) -> Float[Tensor, "*batch vocab"]:
+        """Final layer norm, then the (tied) unembedding."""
+        matrix = self.embedding if self.unembedding is None else self.unembedding
+        return tap(hooks, "ln_final.hook_normalized", self.norm_final(resid)) @ matrix.T
+
+    def hidden_matrices(self) -> list[nn.Parameter]:
+        """The two-dimensional weights inside blocks and memory: what Muon orthogonalises."""
+        return [p for name, p in self.named_parameters() if p.ndim == 2 and name.startswith(("blocks.", "memory."))]
+
+    def config_json(self) -> dict[str, object]:
+        return dataclasses.asdict(self.cfg)
