@@ -1,8 +1,8 @@
 """The command line's front door: a table of commands, each imported only when it is called.
 
 `wheatstone --help` and `wheatstone list` answer at once because nothing here imports torch, numpy or a study. A fault
-that the user can mend ends with its message and exit code 2; Ctrl-C ends with a line that says how to go on and 130; any
-other exception is a bug of ours: one line, the traceback in a file (or on the screen with WHEATSTONE_DEBUG=1), exit 1.
+that the user can mend ends with its message and exit code 2; Ctrl-C ends with a line that says how to go on and 130;
+any other exception is a bug of ours: one line, the traceback in a file (or on the screen with WHEATSTONE_DEBUG=1), 1.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def interrupted(given: Sequence[str]) -> str:
 
 def bug_report(bug: Exception, given: Sequence[str]) -> str:
     """One line for the user; the traceback goes to a file that can be sent along."""
-    with tempfile.NamedTemporaryFile("w", prefix="wheatstone-bug-", suffix=".txt", delete=False, encoding="utf-8") as log:
+    with tempfile.NamedTemporaryFile("w", prefix="wheatstone-bug-", suffix=".txt", delete=False) as log:
         log.write(f"wheatstone {__version__}, Python {sys.version}\n{shlex.join(['wheatstone', *given])}\n\n")
         traceback.print_exception(bug, file=log)
     fault = " ".join(f"{type(bug).__name__}: {bug}".split())
