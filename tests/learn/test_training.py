@@ -40,7 +40,7 @@ def fit_config(name: str = "muon", **changes: Any) -> FitConfig:
 
 
 LEARNERS = [("adamw", "softmax"), ("muon", "softmax"), ("grokfast", "softmax"), ("orthograd", "softmax")]
-LEARNERS += [("adamw", "stablemax"), ("orthograd", "stablemax")]
+LEARNERS += [("adamw", "stablemax")]
 
 
 @pytest.mark.parametrize(("name", "loss"), LEARNERS)
@@ -126,17 +126,18 @@ def test_another_order_gives_other_weights() -> None:
 
 
 def test_training_stops_when_the_metric_has_stayed_high() -> None:
-    prompts, sums = additions()
+    prompts, _ = additions()
+    first = prompts[:, 0]
+    x, y = torch.from_numpy(prompts), torch.from_numpy(first)
     cfg = fit_config(steps=1000, evaluations=60, stop_metric="train", stop_at=0.99, stop_times=2)
-    x, y = torch.from_numpy(prompts), torch.from_numpy(sums)
     done = fit(
-        model_of(), padded([prompts], [sums]), cfg, order_seed=0, evaluate=lambda m: {"train": accuracy(m, x, y)}
+        model_of(), padded([prompts], [first]), cfg, order_seed=0, evaluate=lambda m: {"train": accuracy(m, x, y)}
     )
     assert done.steps < 1000
     assert all(point.values["train"] >= 0.99 for point in done.history[-2:])
-    first = done.first("train", 0.99)
-    assert first is not None
-    assert first.step < done.steps
+    reached = done.first("train", 0.99)
+    assert reached is not None
+    assert reached.step == done.history[-2].step < done.steps
 
 
 @given(n_row=st.integers(1, 50), batch=st.integers(1, 60), seed=st.integers(0, 99))

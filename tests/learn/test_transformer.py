@@ -185,3 +185,14 @@ def test_shared_prefix_rows_give_the_logits_of_separate_rows(seed: int, width: i
 def test_causal_mask_is_the_default_mask() -> None:
     model, tokens = build(), some_tokens()
     assert torch.allclose(model(tokens), model(tokens, mask=causal_mask(7)), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "change", [{}, {"positions": "rotary"}, {"loops": 2}, {"shared_memory": 24}, {"d_mlp": 0}], ids=str
+)
+def test_the_state_at_one_position_is_that_of_the_whole_pass(change: dict[str, object]) -> None:
+    model, tokens = build(dataclasses.replace(CFG, **change)), some_tokens()
+    at = torch.tensor([0, 6, 3, 6, 1])
+    with torch.no_grad():
+        whole = model.resid(tokens)[torch.arange(5), at]
+        assert torch.allclose(model.resid_at(tokens, at), whole, atol=1e-5 if "positions" in change else 1e-10)

@@ -40,6 +40,11 @@ class Sequences:
     def __len__(self) -> int:
         return len(self.tokens)
 
+    def single_targets(self) -> Int[Tensor, " row"] | None:
+        """The position of each row's only target; None when some row has none or several."""
+        asked = self.targets != NO_TARGET
+        return asked.int().argmax(1) if bool((asked.sum(1) == 1).all()) else None
+
     @property
     def n_target(self) -> int:
         """Number of predictions asked for."""

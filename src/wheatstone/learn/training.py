@@ -141,6 +141,7 @@ def fit(
             tensors |= {f"optimiser.{k}": v for k, v in optimiser.state_tensors().items()}
             keeper.save_checkpoint(tensors, {"step": step, "seconds": seconds, "history": history})
 
+    single = data.single_targets()
     plan = set(evaluation_steps(cfg.steps, cfg.evaluations))
     autocast = torch.autocast(device.type, torch.bfloat16) if cfg.precision == "bfloat16" else nullcontext()
     loss_of = LOSSES[cfg.loss]
@@ -150,12 +151,9 @@ def fit(
         rows = batches.rows(step, device)
         if model.cfg.dropout:
             torch.manual_seed(order_seed + step)  # dropout draws from the global generator only
-        targets = data.targets[rows]
-        asked = targets != NO_TARGET
         with autocast:
-            resid = model.resid(data.tokens[rows], mask=data.mask, positions=data.positions)
-            logits = model.unembed(resid[asked])
-        loss = loss_of(logits.float(), targets[asked])
+            logits, targets = target_logits(model, data, rows, single)
+        loss = loss_of(logits.float(), targets)
         loss.backward()
         optimiser.step(step)
         step += 1
@@ -178,6 +176,20 @@ def fit(
             started = last_save = time.perf_counter()
     model.eval()
     return Fitted(step, seconds, step * cfg.batch, tuple(history))
+
+
+def target_logits(
+    model: Transformer, data: Sequences, rows: Int[Tensor, " batch"], single: Int[Tensor, " row"] | None
+) -> tuple[Float[Tensor, "target vocab"], Int[Tensor, " target"]]:
+    """Logits and targets of the asked positions of some rows; `single` is what `data.single_targets()` gave."""
+    tokens, targets = data.tokens[rows], data.targets[rows]
+    if single is not None:
+        at = single[rows]
+        resid = model.resid_at(tokens, at, mask=data.mask, positions=data.positions)
+        return model.unembed(resid), targets.gather(1, at[:, None])[:, 0]
+    asked = targets != NO_TARGET
+    resid = model.resid(tokens, mask=data.mask, positions=data.positions)
+    return model.unembed(resid[asked]), targets[asked]
 
 
 class Batches:
