@@ -114,8 +114,12 @@ def _bars(exhibit: Bars, arms: Sequence[str]) -> Json:
                 "width": 4,
             }
         data.append(bar)
-    layout: Json = _layout(exhibit, len(data)) | {"barmode": "group", "bargap": 0.25, "hovermode": "closest"}
-    layout["xaxis"] |= _categories(exhibit.groups)
+    layout: Json = _layout(exhibit, len(data)) | {"barmode": "group", "hovermode": "closest"}
+    layout["bargap"] = 1 - min(0.75, 0.3 * max(1, len(data)))
+    # Many or long names stand aslant below the axis, which must not eat the plot.
+    longest = max((len(cut(group)) for group in exhibit.groups), default=0)
+    layout["height"] += min(130, 4 * longest) if longest * len(exhibit.groups) > 90 else 0
+    layout["xaxis"] |= {**_categories(exhibit.groups), "showgrid": False}
     return {"data": data, "layout": layout}
 
 
@@ -165,7 +169,7 @@ def _layout(exhibit: Lines | Bars | Scatter | Heatmap, entries: int) -> Json:
     log = {"x": getattr(exhibit, "log_x", False), "y": getattr(exhibit, "log_y", False)}
     for axis, is_log in log.items():
         if is_log:
-            layout[f"{axis}axis"] |= {"type": "log", "dtick": 1, "exponentformat": "power"}
+            layout[f"{axis}axis"] |= {"type": "log", "dtick": 1, "exponentformat": "none"}
     if exhibit.y_range is not None:
         low, high = exhibit.y_range
         room = 0.015 * (high - low)

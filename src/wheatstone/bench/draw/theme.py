@@ -89,4 +89,4 @@ def number(value: float | int | None, digits: int = 4) -> str:
         return f"{value:.{digits - 1}g}"
     places = max(0, digits - 1 - math.floor(math.log10(size)))
     shown = f"{value:.{min(places, digits)}f}"
-    return shown.rstrip("0").rstrip(".") if "." in shown and size >= 10 else shown
+    return shown.rstrip("0").rstrip(".") if "." in shown else shown

@@ -1,0 +1,163 @@
+"""The verdict table: the first thing in a report, and what the rest of it is there to support."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from wheatstone.bench.draw.theme import PALETTE, number
+from wheatstone.bench.report.html import Html, join, table, tag
+from wheatstone.bench.study import Claim
+from wheatstone.bench.verdict import CONFIDENCE, MIN_SEEDS, Interval, Verdict, t_interval
+
+SYMBOLS = {"holds": "✓", "fails": "✗", "inconclusive": "?"}
+PERCENT = 100 * CONFIDENCE
+METHOD = (
+    "Treatment and control are paired by seed: arms share data and random streams. The difference is oriented so "
+    f"that up is the claim's direction, and its interval is the two-sided {PERCENT:g} % Student t interval over "
+    "the seeds, with n − 1 degrees of freedom. A claim holds when the interval and every single seed lie above "
+    "the margin and the intervals of both arms lie on the right side of their bounds; it fails when an interval "
+    f"lies wholly on the wrong side; anything else, fewer than {MIN_SEEDS} seeds, and an unmet requirement are "
+    "inconclusive."
+)
+
+
+def verdict_table(verdicts: Sequence[Verdict], arms: Sequence[str]) -> Html:
+    """One row a claim: outcome, treatment, control, difference with its interval, what is needed, the paper's value."""
+    head = ("Verdict", "Claim", "Treatment", "Control", "Difference", "Needed", "Paper")
+    return table(head, (_row(verdict, arms) for verdict in verdicts), class_="verdicts")
+
+
+def outcome_badge(outcome: str) -> Html:
+    """The outcome as a word with a sign, so that colour is not needed to read it."""
+    return tag("span", f"{SYMBOLS[outcome]} {outcome}", class_=f"outcome {outcome}")
+
+
+def swatch(arm: str, arms: Sequence[str]) -> Html:
+    """A square in the arm's colour, then its name."""
+    colour = PALETTE[list(arms).index(arm) % len(PALETTE)] if arm in arms else "transparent"
+    return join([tag("span", class_="swatch", style=f"background:{colour}"), arm])
+
+
+def mean(values: Mapping[int, float]) -> Interval | None:
+    """Mean over the seeds with its interval, whose ends are NaN for a single seed; None where no seed has a value."""
+    known = [value for value in values.values() if math.isfinite(value)]
+    if len(known) > 1:
+        return t_interval(known)
+    return Interval(math.nan, known[0], math.nan) if known else None
+
+
+def interval_text(interval: Interval | None) -> str:
+    """'0.93 [0.91, 0.95]', without the brackets where there is no interval; '–' for None."""
+    return " ".join(_parts(interval))
+
+
+def _parts(interval: Interval | None) -> list[str]:
+    if interval is None:
+        return ["–"]
+    ends = [] if math.isnan(interval.low) else [f"[{number(interval.low)}, {number(interval.high)}]"]
+    return [number(interval.mid), *ends]
+
+
+def _estimate(interval: Interval | None) -> list[Html]:
+    """The value, and its interval on a line of its own."""
+    value, *ends = _parts(interval)
+    return [tag("div", value, class_="estimate"), *(tag("div", one, class_="nowrap about") for one in ends)]
+
+
+def needed(claim: Claim) -> str:
+    """What the claim asks for, in words."""
+    up = claim.direction == "higher"
+    parts = [f"difference > {claim.margin:g}"]
+    if claim.bound is not None:
+        parts.append(f"{claim.treatment} {'≥' if up else '≤'} {claim.bound:g}")
+    if claim.control_bound is not None:
+        parts.append(f"{claim.control} {'≤' if up else '≥'} {claim.control_bound:g}")
+    for need in claim.requires:
+        if need.at_least is not None:
+            parts.append(f"requires {need.measure} of {need.arm} ≥ {need.at_least:g}")
+        if need.at_most is not None:
+            parts.append(f"requires {need.measure} of {need.arm} ≤ {need.at_most:g}")
+    return "; ".join(parts)
+
+
+def differences(verdict: Verdict) -> dict[int, float]:
+    """Seed -> the difference of its pair, oriented so that up is the claim's direction."""
+    sign = 1.0 if verdict.claim.direction == "higher" else -1.0
+    pairs = {
+        seed: sign * (value - verdict.control[seed])
+        for seed, value in verdict.treatment.items()
+        if seed in verdict.control
+    }
+    return {seed: value for seed, value in pairs.items() if math.isfinite(value)}
+
+
+def _row(verdict: Verdict, arms: Sequence[str]) -> Html:
+    claim = verdict.claim
+    way = "treatment − control" if claim.direction == "higher" else "control − treatment"
+    interval = verdict.difference
+    paper = join([number(claim.paper), tag("div", claim.source, class_="about")])
+    return tag(
+        "tr",
+        tag("td", outcome_badge(verdict.outcome)),
+        tag(
+            "td",
+            tag("div", claim.text),
+            tag("div", verdict.reason, class_="reason"),
+            tag("div", tag("code", claim.name), class_="about"),
+            class_="claim",
+        ),
+        _arm_cell("Treatment", claim.treatment, claim.measure, verdict.treatment, arms),
+        _arm_cell("Control", claim.control, claim.measure_of_control, verdict.control, arms),
+        tag("td", *_estimate(interval), _forest(verdict), tag("div", way, class_="about"), data_label="Difference"),
+        tag("td", *(tag("div", part) for part in needed(claim).split("; ")), class_="needed", data_label="Needed"),
+        tag("td", paper, data_label="Paper"),
+    )
+
+
+def _arm_cell(label: str, arm: str, measure: str, values: Mapping[int, float], arms: Sequence[str]) -> Html:
+    return tag(
+        "td",
+        tag("div", swatch(arm, arms), class_="nowrap"),
+        *_estimate(mean(values)),
+        tag("div", f"{measure}, n = {len(values)}", class_="about"),
+        data_label=label,
+    )
+
+
+def _forest(verdict: Verdict) -> Html | None:
+    """The interval, each seed as a dot, zero (line) and the margin (dashes) on one small axis."""
+    pairs = differences(verdict)
+    if not pairs:
+        return None
+    interval = verdict.difference
+    centre = [0.0, verdict.claim.margin, *pairs.values()]
+    reach = (max(centre) - min(centre)) or 1.0
+    # With three seeds an interval can be far wider than anything else: it is cut at the edge of the drawing.
+    low, high = min(centre) - 0.6 * reach, max(centre) + 0.6 * reach
+    if interval is not None:
+        low, high = max(low, min(*centre, interval.low)), min(high, max(*centre, interval.high))
+    width, height, pad = 150, 30, 6
+
+    def x(value: float) -> str:
+        inside = min(high, max(low, value))
+        return f"{pad + (width - 2 * pad) * (inside - low) / (high - low):.1f}"
+
+    def stroke(at: float, style: str) -> str:
+        return f'<line x1="{x(at)}" x2="{x(at)}" y1="2" y2="{height - 2}" {style}/>'
+
+    parts = [
+        stroke(0.0, 'stroke="var(--muted)" stroke-width="1"'),
+        stroke(verdict.claim.margin, 'stroke="var(--ink)" stroke-width="1.5" stroke-dasharray="3 3"'),
+    ]
+    if interval is not None:
+        parts.append(
+            f'<line x1="{x(interval.low)}" x2="{x(interval.high)}" y1="15" y2="15" stroke="var(--accent)"'
+            ' stroke-width="6" stroke-opacity="0.35" stroke-linecap="round"/>'
+        )
+    parts += [f'<circle cx="{x(value)}" cy="15" r="3.2" fill="var(--accent)"/>' for value in pairs.values()]
+    about = "dots: seeds; bar: 95 % interval; line: zero; dashes: margin"
+    return Html(
+        f'<svg class="forest" width="{width}" height="{height}" viewBox="0 0 {width} {height}" role="img"'
+        f' aria-label="{about}"><title>{about}</title>{"".join(parts)}</svg>'
+    )
