@@ -119,7 +119,7 @@ def _bars(exhibit: Bars, arms: Sequence[str]) -> Json:
     # Many or long names stand aslant below the axis, which must not eat the plot.
     longest = max((len(cut(group)) for group in exhibit.groups), default=0)
     layout["height"] += min(130, 4 * longest) if longest * len(exhibit.groups) > 90 else 0
-    layout["xaxis"] |= {**_categories(exhibit.groups), "showgrid": False}
+    layout["xaxis"] |= {**_categories(exhibit.groups), "showgrid": False, "zeroline": False}
     return {"data": data, "layout": layout}
 
 
@@ -146,6 +146,7 @@ def _heatmap(exhibit: Heatmap) -> Json:
         "ygap": 1,
     }
     layout = _layout(exhibit, 1)
+    layout["plot_bgcolor"] = translucent(MARK_COLOUR, 0.3)  # a missing value is grey: white is a value
     layout["height"] = min(1100, max(300, 150 + 24 * len(exhibit.y)))
     layout["xaxis"] |= {**_categories(exhibit.x), "showgrid": False, "zeroline": False}
     layout["yaxis"] |= {**_categories(exhibit.y), "showgrid": False, "zeroline": False}

@@ -26,7 +26,7 @@
       autosize: true,
       font: { family: "system-ui, -apple-system, Segoe UI, Roboto, Arial, sans-serif", size: 13, color: theme.ink },
       paper_bgcolor: "rgba(0,0,0,0)",
-      plot_bgcolor: "rgba(0,0,0,0)",
+      plot_bgcolor: layout.plot_bgcolor ?? "rgba(0,0,0,0)",
       hoverlabel: { bgcolor: theme.paper, bordercolor: theme.line, font: { color: theme.ink } },
       xaxis: axis(layout.xaxis, theme),
       yaxis: axis(layout.yaxis, theme),

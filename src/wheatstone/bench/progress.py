@@ -1,0 +1,226 @@
+"""What a person sees while a run runs: its directory, a bar for each running trial, rate and time left.
+
+On a terminal the bars move (rich); into a file or a pipe go plain lines, one every few seconds, without control codes.
+Everything goes to stderr, so that stdout keeps only the answer of a command.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TextIO
+
+from wheatstone.bench.work import Task, Watcher
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from wheatstone.bench.run import Run
+
+PLAIN_INTERVAL = 10.0
+"""Seconds between two plain lines."""
+
+
+@dataclass
+class Pace:
+    """How fast one trial goes, since this process first heard of it: it may have gone on from a checkpoint."""
+
+    started: float
+    first: int | None = None
+    done: int = 0
+    total: int = 1
+    note: str = ""
+
+    def update(self, done: int, total: int, note: str, now: float) -> None:
+        """Takes a report of the trial."""
+        if self.first is None or done < self.first:
+            self.first, self.started = done, now
+        self.done, self.total, self.note = done, max(total, 1), note
+
+    @property
+    def share(self) -> float:
+        return min(1.0, self.done / self.total)
+
+    def rate(self, now: float) -> float:
+        """Units a second; 0 before anything can be said."""
+        seconds = now - self.started
+        return (self.done - (self.first or 0)) / seconds if seconds > 0.5 else 0.0
+
+
+@dataclass
+class Tally:
+    """All trials of a run together."""
+
+    total: int
+    finished: int
+    started: float
+    before: float
+    """Trials and shares of trials that were done when this process began."""
+    running: dict[Task, Pace] = field(default_factory=dict[Task, Pace])
+
+    @property
+    def done(self) -> float:
+        return self.finished + sum(pace.share for pace in self.running.values())
+
+    def heard(self, task: Task, done: int, total: int, note: str, now: float) -> Pace:
+        """Takes a report of one trial; what it had done before this process does not count for the pace."""
+        pace = self.running.setdefault(task, Pace(now))
+        is_first = pace.first is None
+        pace.update(done, total, note, now)
+        if is_first:
+            self.before += pace.share
+        return pace
+
+    def seconds_left(self, now: float) -> float | None:
+        """Estimated from the whole run's pace so far; None before anything can be said."""
+        gained, seconds = self.done - self.before, now - self.started
+        return (self.total - self.done) * seconds / gained if gained > 0.002 and seconds > 1 else None
+
+
+def clock(seconds: float | None) -> str:
+    """'0:42', '3:05', '2:10:00'; '-:--' when unknown."""
+    if seconds is None:
+        return "-:--"
+    whole = round(seconds)
+    hours, minutes = whole // 3600, whole % 3600 // 60
+    return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
+
+
+def rate_text(rate: float) -> str:
+    """'113/s', or '0.4/s' below 10."""
+    return "" if rate <= 0 else f"{rate:.1f}/s" if rate < 10 else f"{rate:.0f}/s"
+
+
+@contextmanager
+def follow(run: Run, stream: TextIO | None = None) -> Generator[Watcher]:
+    """A watcher for `execute_run`; prints where the run is first, and what has been done at the end.
+
+    `stream` is stderr when None.
+    """
+    target: TextIO = stream or sys.stderr
+    trials = list(run.records())
+    finished = sum(record.is_finished for record in trials)
+    state = f", {finished} of {len(trials)} trials are done already" if finished else f", {len(trials)} trials"
+    print(f"Run directory: {run.path}{state}", file=target, flush=True)
+    tally = Tally(len(trials), finished, time.monotonic(), finished)
+    if finished == len(trials):
+        yield PlainWatcher(tally, target)
+    elif target.isatty():
+        with _bars(target) as bars:
+            yield BarWatcher(tally, bars)
+    else:
+        yield PlainWatcher(tally, target)
+
+
+class PlainWatcher:
+    """Lines for a file: one when a trial ends, and one every `PLAIN_INTERVAL` seconds in between."""
+
+    def __init__(self, tally: Tally, stream: TextIO, now: Callable[[], float] = time.monotonic) -> None:
+        self._tally = tally
+        self._stream = stream
+        self._now = now
+        self._said_at = now()
+
+    def started(self, task: Task) -> None:
+        self._tally.running[task] = Pace(self._now())
+
+    def progress(self, task: Task, done: int, total: int, note: str) -> None:
+        now = self._now()
+        self._tally.heard(task, done, total, note, now)
+        if now - self._said_at < PLAIN_INTERVAL:
+            return
+        self._said_at = now
+        for one, its in self._tally.running.items():
+            words = [f"{100 * its.share:.0f} %", rate_text(its.rate(now)), its.note]
+            self._say(f"{one}: {', '.join(word for word in words if word)}")
+        left = clock(self._tally.seconds_left(now))
+        self._say(f"{self._tally.finished} of {self._tally.total} trials done, {left} left")
+
+    def finished(self, task: Task, measures: Mapping[str, float]) -> None:
+        self._tally.running.pop(task, None)
+        self._tally.finished += 1
+        self._say(f"{task}: done. {measures_text(measures)}")
+
+    def failed(self, task: Task, message: str) -> None:
+        self._tally.running.pop(task, None)
+        self._say(f"{task}: failed. {message}")
+
+    def _say(self, text: str) -> None:
+        print(f"[{clock(self._now() - self._tally.started)}] {text}", file=self._stream, flush=True)
+
+
+class BarWatcher:
+    """A bar for the run and one for each trial that is running."""
+
+    def __init__(self, tally: Tally, bars: Progress) -> None:
+        self._tally = tally
+        self._bars = bars
+        self._ids: dict[Task, TaskID] = {}
+        self._whole = bars.add_task("all trials", total=tally.total, note="", rate="", left="-:--")
+        self._show_whole()
+
+    def started(self, task: Task) -> None:
+        self._tally.running[task] = Pace(time.monotonic())
+        self._ids[task] = self._bars.add_task(str(task), total=1.0, note="", rate="", left="-:--")
+
+    def progress(self, task: Task, done: int, total: int, note: str) -> None:
+        now = time.monotonic()
+        pace = self._tally.heard(task, done, total, note, now)
+        rate = pace.rate(now)
+        left = clock((pace.total - pace.done) / rate if rate > 0 else None)
+        self._bars.update(self._ids[task], completed=pace.share, note=note, rate=rate_text(rate), left=left)
+        self._show_whole()
+
+    def finished(self, task: Task, measures: Mapping[str, float]) -> None:
+        self._end(task)
+        self._tally.finished += 1
+        self._show_whole()
+        self._bars.console.print(f"{task}: done. {measures_text(measures)}", markup=False, highlight=False)
+
+    def failed(self, task: Task, message: str) -> None:
+        self._end(task)
+        self._bars.console.print(f"{task}: failed. {message}", markup=False, highlight=False)
+
+    def _end(self, task: Task) -> None:
+        self._tally.running.pop(task, None)
+        if task in self._ids:
+            self._bars.remove_task(self._ids.pop(task))
+
+    def _show_whole(self) -> None:
+        tally = self._tally
+        note = f"{tally.finished} of {tally.total} trials"
+        left = clock(tally.seconds_left(time.monotonic()))
+        self._bars.update(self._whole, completed=tally.done, note=note, left=left)
+
+
+def measures_text(measures: Mapping[str, float], shown: int = 4) -> str:
+    """'accuracy 0.93, loss 0.12, ...': the first few measures that apply."""
+    known = [f"{name} {value:.4g}" for name, value in measures.items() if value == value]
+    return ", ".join(known[:shown] + (["..."] if len(known) > shown else []))
+
+
+def _bars(stream: TextIO) -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, ProgressColumn, TaskProgressColumn, TextColumn
+    from rich.progress import Task as Bar
+    from rich.text import Text
+
+    class Note(ProgressColumn):
+        """The study's own words, which are no markup."""
+
+        def render(self, task: Bar) -> Text:
+            return Text(str(task.fields["note"]), style="dim", overflow="ellipsis", no_wrap=True)
+
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[rate]}", style="cyan", markup=False),
+        TextColumn("{task.fields[left]} left", markup=False),
+        Note(),
+        console=Console(file=stream),
+        refresh_per_second=5,
+    )
