@@ -16,7 +16,7 @@ import re
 import sys
 import traceback
 import warnings
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from importlib.machinery import ModuleSpec, PathFinder
@@ -195,24 +195,24 @@ def _plugins() -> Iterator[Entry]:
         try:
             spec = _find(point.module)
             file = Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
+            if spec is None:
+                raise UserError(f"there is no module {point.module}")
             card = read_card(file) if file else None
             if card is None or place.attribute != "STUDY":
                 card = place.load().card
             yield Entry(card, place, file, shipped_by)
-        except (UserError, OSError, ImportError) as error:
+        except (UserError, OSError, ImportError, ValueError) as error:
             warnings.warn(f"the study '{point.name}' of {shipped_by} is left out: {error}", stacklevel=3)
 
 
 def _find(module: str) -> ModuleSpec | None:
     """The spec of a module, found without importing its parents."""
-    where: Sequence[str] | None = None
-    spec = None
-    parts = module.split(".")
-    for end in range(1, len(parts) + 1):
-        spec = PathFinder.find_spec(".".join(parts[:end]), where)
-        if spec is None:  # an editable install answers through a finder of its own
-            return importlib.util.find_spec(module)
-        where = spec.submodule_search_locations
+    top, *inner = module.split(".")
+    spec = importlib.util.find_spec(top)
+    for part in inner:
+        if spec is None:
+            return None
+        spec = PathFinder.find_spec(f"{spec.name}.{part}", spec.submodule_search_locations)
     return spec
 
 
