@@ -15,6 +15,7 @@ from wheatstone.bench.errors import UserError
 from wheatstone.bench.files import sweep_stale, write_json
 from wheatstone.bench.findings import Findings, collect
 from wheatstone.bench.pool import LocalEngine, TrialsFailedError
+from wheatstone.bench.trial import CHECKPOINT
 from wheatstone.bench.work import SilentWatcher, Task, Watcher, perform, share_cores, torch_threads
 
 if TYPE_CHECKING:
@@ -75,7 +76,12 @@ def execute_run(
         sweep_stale(run.path, run.path / "inputs", run.path / "figures")
         for arm in run.arms:
             run.trial(arm, run.seeds[0]).config(study)
-        tasks = [Task(record.arm, record.seed) for record in run.records() if not record.is_finished]
+        tasks: list[Task] = []
+        for record in run.records():
+            if record.is_finished:  # and was killed, perhaps, before it had dropped its checkpoint
+                (record.path / CHECKPOINT).unlink(missing_ok=True)
+            else:
+                tasks.append(Task(record.arm, record.seed))
         if tasks:
             engine.execute(run, study, tasks, watch or SilentWatcher())
         findings = collect(run, study)

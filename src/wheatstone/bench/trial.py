@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 C = TypeVar("C")
 Report = Callable[[int, int, str], None]
 """Called with (done, total, note)."""
+CHECKPOINT = "checkpoint.safetensors"
 PROGRESS_INTERVAL = 0.2
 """Seconds between two progress reports: a person sees no more, and a fast loop must not pay for it."""
 
@@ -193,7 +194,7 @@ class Trial(Generic[C]):
 
     @property
     def _checkpoint_path(self) -> Path:
-        return self.path / "checkpoint.safetensors"
+        return self.path / CHECKPOINT
 
     @property
     def _metrics_path(self) -> Path:
