@@ -201,6 +201,17 @@ def get(name: str, progress: Progress | None = None) -> Path:
     return target
 
 
+def numbers_of(name: str) -> Path:
+    """The packaged file of numeric facts (population, area) about the entities of a named graph.
+
+    Raises UserError for a graph that has none.
+    """
+    path = Path(str(files("wheatstone.domains.kg").joinpath(f"data/{name}_numbers.tsv")))
+    if name not in names() or not path.is_file():
+        raise UserError(f"'{name}' has no packaged numbers to compare; 'countries' has.")
+    return path
+
+
 def cache_folder() -> Path:
     """WHEATSTONE_CACHE, or the platform's folder for caches."""
     chosen = os.environ.get("WHEATSTONE_CACHE")
@@ -288,4 +299,14 @@ def _parts(data: bytes, source: Source, folder: str) -> Sequence[bytes]:
     return [data]
 
 
-__all__ = ["NamedGraph", "Source", "cache_folder", "data_folder", "get", "named_graphs", "names", "resolve"]
+__all__ = [
+    "NamedGraph",
+    "Source",
+    "cache_folder",
+    "data_folder",
+    "get",
+    "named_graphs",
+    "names",
+    "numbers_of",
+    "resolve",
+]

@@ -40,7 +40,9 @@ class Faults:
     found: list[Fault] = field(default_factory=list[Fault])
 
     def add(self, line: int | None, column: str | None, text: str) -> None:
-        self.found.append(Fault(self.file, line, column, text))
+        # What is quoted from the file must not reach a terminal as control sequences.
+        shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+        self.found.append(Fault(self.file, line, column, shown))
         if len(self.found) >= MAX_FAULTS:
             self.check()
 
@@ -181,7 +183,9 @@ def _tsv(lines: Iterator[Row], faults: Faults) -> Iterator[Row]:
         fields = tuple(part.strip() for part in text.split("\t"))
         quoted = next((part for part in fields if len(part) > 1 and part[0] == part[-1] == '"'), None)
         if quoted is not None:
-            faults.add(line, None, f"{quoted} is in quotes, and TSV has none: drop them, or write the file as .csv.")
+            faults.add(
+                line, None, f"{quoted[:60]} is in quotes, and TSV has none: drop them, or write the file as .csv."
+            )
         elif len(fields) == 1 and text.count(",") >= 2:
             faults.add(line, None, "no tab, but commas. Fields are separated by tabs in a .tsv; name the file .csv.")
         else:
@@ -277,7 +281,9 @@ def _ntriples(lines: Iterator[Row], faults: Faults) -> Iterator[Row]:
         match = _STATEMENT.fullmatch(text)
         if match is None:
             faults.add(
-                line, None, 'not an N-Triples statement: <subject> <predicate> <object> . or "literal" as object.'
+                line,
+                None,
+                "not an N-Triples statement: <subject> <predicate> <object> . (or a literal in quotes as object)",
             )
             continue
         subject, subject_blank, predicate, target, target_blank, literal = match.groups()

@@ -93,9 +93,10 @@ def load(path: Path | str, *, multi: Multi = "first", inverse: bool = False) -> 
     statements = _Statements()
     header = False
     for row in rows(path, faults, layout):
-        if not statements.seen and not header and tuple(name.lower() for name in row.fields[:3]) in HEADERS:
-            header = True
-            continue
+        if not statements.seen and not header:
+            header = _is_header(row, faults)
+            if header:
+                continue
         statements.seen += 1
         _take(row, statements, rules, faults, inverse=inverse)
     faults.check()
@@ -127,6 +128,18 @@ def load(path: Path | str, *, multi: Multi = "first", inverse: bool = False) -> 
         kept.examples,
     )
     return Loaded(graph, report)
+
+
+def _is_header(row: Row, faults: Faults) -> bool:
+    """Whether a file's first row names the columns; another order of them is a fault."""
+    first = tuple(name.lower() for name in row.fields[:3])
+    for names in HEADERS:
+        if first == names:
+            return True
+        if sorted(first) == sorted(names):
+            faults.add(row.line, None, f"the columns are {', '.join(first)}, must be {', '.join(names)} in this order.")
+            return True
+    return False
 
 
 @dataclass
@@ -161,7 +174,8 @@ def name_fault(name: str) -> str | None:
     if not name.isprintable():
         odd = next((c for c in name if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp")), None)
         if odd is not None:
-            return f"a control character (U+{ord(odd):04X}) inside the name. Remove it."
+            kind = "half of a surrogate pair" if unicodedata.category(odd) == "Cs" else "a control character"
+            return f"{kind} (U+{ord(odd):04X}) inside the name. Remove it."
     return None
 
 

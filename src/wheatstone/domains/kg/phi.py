@@ -144,7 +144,7 @@ def phi_report(
     everything = chains(table)
     train = everything if train_chains is None else train_chains
     facts = np.bincount(triples[:, 1], minlength=n_relation)
-    per_fact = 1 / np.maximum(facts, 1)
+    of = np.maximum(facts, 1)
     uses, every_use = relation_uses(train, n_relation), relation_uses(everything, n_relation)
     firsts = np.bincount(train.r1, minlength=n_relation)
     seconds = np.bincount(train.r2, minlength=n_relation)
@@ -155,12 +155,12 @@ def phi_report(
         RelationPhi(
             graph.relations[r],
             int(facts[r]),
-            float(uses[r] * per_fact[r]),
-            float(firsts[r] * per_fact[r]),
-            float(seconds[r] * per_fact[r]),
-            float(every_use[r] * per_fact[r]),
-            float(tails_degree[r] * per_fact[r]),
-            bool(uses[r] * per_fact[r] < threshold),
+            float(uses[r] / of[r]),
+            float(firsts[r] / of[r]),
+            float(seconds[r] / of[r]),
+            float(every_use[r] / of[r]),
+            float(tails_degree[r] / of[r]),
+            bool(uses[r] / of[r] < threshold),
             needed[r],
         )
         for r in range(n_relation)
