@@ -31,7 +31,7 @@ def chainable(graph: Graph) -> bool:
     return bool(first_hop(graph.table, graph.table >= 0).any())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     graphs(min_fact=1).filter(chainable),
     st.sampled_from(WORLDS),
@@ -172,6 +172,19 @@ def test_the_targets_are_met() -> None:
         if world != "inconsistent":
             report = phi_report(result.graph, result.chains)
             assert min(row.phi for row in report.relations) >= 8.0
+
+
+def test_the_ratio_alone_can_be_the_target() -> None:
+    graph = countries()
+    none = chains(graph.table)[:0]
+    result = augment(graph, phi=8.0, contexts=0, train_chains=none, seed=2)
+    lowest = [
+        min(row.phi for row in phi_report(g, c).relations) for g, c in ((graph, none), (result.graph, result.chains))
+    ]
+    assert lowest[0] == 0.0
+    assert lowest[1] >= 8.0
+    # The estimate of the feasibility report, which draws nothing, is close.
+    assert result.heads == pytest.approx(phi_report(graph, none).heads_needed, rel=0.1)
 
 
 def test_draws_even_out_the_contexts() -> None:

@@ -7,6 +7,7 @@ import importlib.util
 import shutil
 import sys
 import tarfile
+import zipfile
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
@@ -142,7 +143,7 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> Toy:
     """A graph of one archive at an address that counts its visitors."""
     served = Toy(archive(), [])
     source = Source("toy.tar.gz", "https://example.org/", hashlib.sha256(served.data).hexdigest(), "kg/toy.tar.gz")
-    graph = NamedGraph("toy", "a toy", "none", 3, (source,), "", hashlib.sha256(BUILT).hexdigest())
+    graph = NamedGraph("toy", "a toy", "nobody", "none", 3, (source,), "", hashlib.sha256(BUILT).hexdigest())
 
     def serve(source: Source, _progress: object) -> bytes:
         served.visits.append(source.address)
@@ -182,6 +183,62 @@ def test_another_file_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     kept.write_bytes(b"half of it")
     with pytest.raises(UserError, match=r"not the expected file .* Remove it and try again"):
         catalogue.get("toy")
+
+
+class Answer(BytesIO):
+    """What a server sends."""
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__(body)
+        self.headers = {"Content-Length": str(len(body))}
+
+
+def test_a_download_is_read_in_parts_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    source, seen = Source("x", "https://example.org/x", ""), list[tuple[int, int]]()
+    monkeypatch.setattr(catalogue.urllib.request, "urlopen", lambda _address, **_timeout: Answer(b"x" * 100_000))
+    assert catalogue._from_web(source, lambda done, total: seen.append((done, total))) == b"x" * 100_000
+    assert seen == [(65_536, 100_000), (100_000, 100_000)]
+    monkeypatch.setattr(catalogue, "MAX_SOURCE_BYTES", 70_000)
+    with pytest.raises(ValueError, match="more than 70,000 bytes"):
+        catalogue._from_web(source, None)
+
+
+def wheel() -> bytes:
+    data = BytesIO()
+    with zipfile.ZipFile(data, "w") as packed:
+        for name, text in TRIPLES.items():
+            packed.writestr(f"toy/data/{name}", text)
+        packed.writestr("toy/other/train.txt", "x\ty\tz\n")
+        packed.writestr("toy/__init__.py", "raise SystemExit")
+    return data.getvalue()
+
+
+def test_a_wheel_is_fetched_by_pip_and_only_its_data_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "toy.whl").write_bytes(wheel())
+    pip = tmp_path / "python"
+    # The last arguments are: --dest FOLDER NAME==VERSION.
+    pip.write_text(f"#!/bin/sh\nwhile [ $# -gt 2 ]; do shift; done\ncp {tmp_path}/toy.whl $1/toy.whl\n")
+    pip.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(pip))
+    source = Source("toy.whl", "pip:toy==1", hashlib.sha256(wheel()).hexdigest())
+    graph = NamedGraph("toy", "a toy", "nobody", "none", 3, (source,), "toy/data", hashlib.sha256(BUILT).hexdigest())
+    monkeypatch.setattr(catalogue, "_GRAPHS", (graph,))
+    assert catalogue.get("toy", lambda _done, _total: None).read_bytes() == BUILT
+
+
+def test_parts_that_make_up_another_graph(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Source("toy.tar.gz", "https://example.org/", hashlib.sha256(toy.data).hexdigest())
+    monkeypatch.setattr(
+        catalogue, "_GRAPHS", (NamedGraph("toy", "a toy", "nobody", "none", 3, (source,), "", "0" * 64),)
+    )
+    with pytest.raises(UserError, match="toy: the parts do not make up the known graph"):
+        catalogue.get("toy")
+
+
+def test_every_graph_says_whom_to_credit() -> None:
+    credits = {graph.name: graph.credit for graph in catalogue.named_graphs()}
+    assert credits["countries"] == "countries: GeoNames (https://www.geonames.org), changed, CC BY 4.0"
+    assert all(graph.origin and graph.licence and graph.facts for graph in catalogue.named_graphs())
 
 
 def test_only_https() -> None:

@@ -17,7 +17,7 @@ from wheatstone.domains.kg.graph import Graph
 from wheatstone.domains.kg.load import load
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.integers(2, 14), st.integers(1, 3), st.integers(1, 6), st.floats(0, 0.6), st.floats(0, 0.6), st.integers(0, 99)
 )

@@ -53,6 +53,8 @@ class NamedGraph:
 
     name: str
     about: str
+    origin: str
+    """Who made it, and by way of whom it comes."""
     licence: str
     facts: int
     sources: tuple[Source, ...] = ()
@@ -61,6 +63,11 @@ class NamedGraph:
     """Inside an archive, the folder of its parts."""
     sha256: str = ""
     """Of the built file."""
+
+    @property
+    def credit(self) -> str:
+        """The attribution that a report on this graph must carry."""
+        return f"{self.name}: {self.origin}, {self.licence}"
 
 
 _PYKEEN = Source(
@@ -72,11 +79,18 @@ _CONVE = "https://raw.githubusercontent.com/TimDettmers/ConvE"
 _CODEX = "https://raw.githubusercontent.com/tsafavi/codex/e805ea2f512d7f0f8e44f213bc4db51dac0de118/data/triples/codex-s"
 
 _GRAPHS = (
-    NamedGraph("countries", "164 countries: neighbours, orders, attributes (GeoNames)", "CC BY 4.0", 1968),
+    NamedGraph(
+        "countries",
+        "164 countries: neighbours, orders, attributes",
+        "GeoNames (https://www.geonames.org), changed",
+        "CC BY 4.0",
+        1968,
+    ),
     NamedGraph(
         "umls",
         "UMLS semantic network",
-        "as packaged by pykeen (MIT)",
+        "Kok and Domingos, ICML 2007, as packaged by pykeen",
+        "MIT as packaged",
         6529,
         (_PYKEEN,),
         "pykeen/datasets/umls",
@@ -85,7 +99,8 @@ _GRAPHS = (
     NamedGraph(
         "kinships",
         "kinship terms of the Alyawarra",
-        "as packaged by pykeen (MIT)",
+        "Kok and Domingos, ICML 2007, as packaged by pykeen",
+        "MIT as packaged",
         10686,
         (_PYKEEN,),
         "pykeen/datasets/kinships",
@@ -94,7 +109,8 @@ _GRAPHS = (
     NamedGraph(
         "nations",
         "relations of 14 nations",
-        "as packaged by pykeen (MIT)",
+        "Kok and Domingos, ICML 2007, as packaged by pykeen",
+        "MIT as packaged",
         1992,
         (_PYKEEN,),
         "pykeen/datasets/nations",
@@ -103,7 +119,8 @@ _GRAPHS = (
     NamedGraph(
         "fb15k-237",
         "Freebase extract of 14,541 entities",
-        "Freebase, CC BY 2.5",
+        "Toutanova and Chen, CVSC 2015, from Freebase",
+        "CC BY 2.5",
         310116,
         (
             Source(
@@ -119,6 +136,7 @@ _GRAPHS = (
     NamedGraph(
         "wn18rr",
         "WordNet extract of 40,943 synsets",
+        "Dettmers et al., AAAI 2018, from WordNet",
         "WordNet licence",
         93003,
         (
@@ -135,6 +153,7 @@ _GRAPHS = (
     NamedGraph(
         "codex-s",
         "Wikidata extract of 2,034 entities, by Q-id",
+        "Safavi and Koutra, EMNLP 2020, from Wikidata",
         "MIT",
         36543,
         tuple(

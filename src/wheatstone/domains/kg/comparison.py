@@ -284,10 +284,9 @@ def _hard_questions(
     pairs = _ordered_pairs(ood, ood, attribute, values)
     e1, e2, truth = pairs[:, 1], pairs[:, 2], pairs[:, 3]
     bounded = (upper < top)[:, None] & (lower > bottom)[None, :]
-    # o1 < o2 when some path o1 .. x <= y .. o2 has a strict step: x below y, or a strict bound on either side.
-    odd = (upper[:, None] % 2 == 1) | (lower[None, :] % 2 == 1)
+    # o1 <= x <= y <= o2 is a path from o1 to o2; it has a strict step wherever o1 < o2 is true, and only there it counts.
     x, y = (upper + 1) // 2, lower // 2
-    below = bounded & ((x[:, None] < y[None, :]) | ((x[:, None] == y[None, :]) & odd))
+    below = bounded & (x[:, None] <= y[None, :])
     exact = (upper == lower) & (upper % 2 == 0)
     same = exact[:, None] & exact[None, :] & (upper[:, None] == upper[None, :])
     follows = np.select([truth == LESS, truth == EQUAL], [below[e1, e2], same[e1, e2]], below[e2, e1])

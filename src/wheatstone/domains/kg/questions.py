@@ -65,7 +65,7 @@ def load_questions(path: Path | str, graph: Graph) -> tuple[Question, ...]:
     if file_format(path) not in ("tsv", "csv"):
         raise UserError(f"{path}: questions are read from .tsv or .csv files: head, r1, r2 and, if wanted, the answer.")
     faults = Faults(str(path))
-    found: dict[Question, None] = {}
+    found: dict[str, Question] = {}
     first = True
     for row in rows(path, faults, Layout()):
         fields = tuple(unicodedata.normalize("NFC", cell) for cell in row.fields)
@@ -75,12 +75,12 @@ def load_questions(path: Path | str, graph: Graph) -> tuple[Question, ...]:
         first = False
         question = _checked(Row(row.line, fields), graph, faults)
         if question is not None:
-            found[question] = None
+            found.setdefault(str(question), question)
     faults.check()
     if not found:
         faults.add(None, None, "no questions. A line is head, r1, r2.")
     faults.check()
-    return tuple(found)
+    return tuple(found.values())
 
 
 def _checked(row: Row, graph: Graph, faults: Faults) -> Question | None:
