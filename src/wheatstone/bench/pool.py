@@ -179,7 +179,7 @@ class _Crew:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 bufsize=0,
-                env=_environment(self._run.threads),
+                env=worker_environment(self._run.threads),
                 process_group=0,  # Ctrl-C is for this process alone, which then closes the workers' stdin
             )
         worker = _Worker(process)
@@ -204,7 +204,7 @@ def _crew(run: Run, origin: registry.Origin) -> Generator[_Crew]:
         crew.close()
 
 
-def _environment(threads: int) -> dict[str, str]:
+def worker_environment(threads: int) -> dict[str, str]:
     """The workers' environment: their share of the cores, this very package, and no accidental randomness."""
     package = str(Path(wheatstone.__file__).parent.parent)
     known = os.environ.get("PYTHONPATH")

@@ -87,7 +87,9 @@ def share_cores(tasks: int, jobs: int | None = None) -> Share:
     return Share(workers, max(1, cores // workers))
 
 
-def perform(run: Run, study: Study[Any], task: Task, report: Report) -> dict[str, float]:
+def perform(
+    run: Run, study: Study[Any], task: Task, report: Report, trial_type: type[Trial[Any]] = Trial
+) -> dict[str, float]:
     """Runs one trial in this process, from its checkpoint if it has one, and stores and returns its measures.
 
     Two processes can never be at the same trial: the second waits for the first to vanish, then gives up.
@@ -101,7 +103,7 @@ def perform(run: Run, study: Study[Any], task: Task, report: Report) -> dict[str
         if (stored := record.measures()) is not None:
             return stored
         sweep_stale(record.path, record.path / "artifacts")
-        trial = Trial(run, record, record.config(study), report)
+        trial = trial_type(run, record, record.config(study), report)
         try:
             with disk_faults(record.path):
                 measures = study.run(trial)
