@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -123,6 +126,14 @@ def test_the_papers_random_graph() -> None:
     assert (table[found.bridge, found.r2] == found.tail).all()
     # Tails and relations are uniform: each of 200 relations has 200 facts on average, sd 13.4.
     assert abs(np.bincount(np.nonzero(table >= 0)[1]) - 200).max() < 6 * 13.4
+
+
+def test_graphs_need_no_torch() -> None:
+    """Listing, loading and the feasibility report must not wait for it."""
+    modules = ("augment", "catalogue", "comparison", "encode", "load", "phi", "questions", "save", "split")
+    imports = "; ".join(f"import wheatstone.domains.kg.{name}" for name in modules)
+    code = f"import sys; {imports}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_random_graphs_that_cannot_be() -> None:

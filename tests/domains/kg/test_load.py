@@ -191,6 +191,27 @@ def test_a_gzip_bomb_of_one_line_is_not_unpacked(tmp_path: Path) -> None:
         tracemalloc.stop()
 
 
+PIECES = st.sampled_from(
+    [b"a\tr\tb", b"\n", b"\r", b'"', b",", b"\t", b"#", b"{", b"}", b"[", b'{"head": "a"', b"<a> <r> ", b'"b" .', b"\0"]
+)
+
+
+@pytest.mark.parametrize("ending", [".tsv", ".csv", ".jsonl", ".nt", ".tsv.gz", ".nt.gz"])
+@given(data=st.one_of(st.binary(max_size=200), st.lists(PIECES, max_size=30).map(b"".join)), packed=st.booleans())
+@settings(max_examples=60)
+def test_any_bytes_are_a_graph_or_a_clear_error(
+    tmp_path_factory: pytest.TempPathFactory, ending: str, data: bytes, packed: bool
+) -> None:
+    content = gzip.compress(data) if packed and ending.endswith(".gz") else data
+    path = written(tmp_path_factory.mktemp("graph"), content, f"facts{ending}")
+    try:
+        outcome = str(len(load(path).graph.triples))
+    except UserError as error:
+        outcome = str(error)
+    assert int(outcome) > 0 if outcome.isdigit() else str(path) in outcome
+    assert all(line.isprintable() for line in outcome.splitlines())
+
+
 def test_the_report_is_a_table(tmp_path: Path) -> None:
     report = load(written(tmp_path, MULTI)).report
     assert isinstance(report, LoadReport)

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from tests.domains.kg.graphs import family, graphs
 
+from wheatstone.bench.errors import UserError
 from wheatstone.domains.kg.graph import Graph, chains
 from wheatstone.domains.kg.questions import (
     Question,
@@ -78,6 +80,15 @@ def test_question_files(tmp_path: Path, name: str) -> None:
 )
 def test_suggestions(name: str, meant: str | None) -> None:
     assert closest(name, ["capital", "birth_date", "birth_place", "currency"]) == meant
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_a_question_or_a_clear_error(text: str) -> None:
+    try:
+        outcome = parse_question(text, family()).head
+    except UserError as error:
+        outcome = str(error)
+    assert outcome in family().entities or outcome.startswith("question")
 
 
 def test_a_suggestion_among_15_000_names_does_not_keep_anyone_waiting() -> None:

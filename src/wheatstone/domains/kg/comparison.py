@@ -284,7 +284,7 @@ def _hard_questions(
     pairs = _ordered_pairs(ood, ood, attribute, values)
     e1, e2, truth = pairs[:, 1], pairs[:, 2], pairs[:, 3]
     bounded = (upper < top)[:, None] & (lower > bottom)[None, :]
-    # o1 <= x <= y <= o2 is a path from o1 to o2; it has a strict step wherever o1 < o2 is true, and only there it counts.
+    # o1 <= x <= y <= o2 is a path from o1 to o2; where o1 < o2 is true it has a strict step, and only there it counts.
     x, y = (upper + 1) // 2, lower // 2
     below = bounded & (x[:, None] <= y[None, :])
     exact = (upper == lower) & (upper % 2 == 0)
