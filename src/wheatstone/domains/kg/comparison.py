@@ -276,20 +276,20 @@ def _hard_questions(
     stranger = np.where(flipped, rows[:, 2], rows[:, 1])
     value = column[np.where(flipped, rows[:, 1], rows[:, 2])]
     label = np.where(flipped, 2 - rows[:, 3], rows[:, 3])  # the stranger compared with the known entity
-    # Doubled values leave room for "strictly below v" (2v - 1) and "strictly above v" (2v + 1).
-    top, bottom = 2 * int(column.max()) + 2, -2
-    upper, lower = np.full(len(column), top), np.full(len(column), bottom)
-    np.minimum.at(upper, stranger, np.select([label == LESS, label == EQUAL], [2 * value - 1, 2 * value], top))
-    np.maximum.at(lower, stranger, np.select([label == GREATER, label == EQUAL], [2 * value + 1, 2 * value], bottom))
+    # The lowest known value that a stranger is at most, and the highest that it is at least.
+    none_above, none_below = int(column.max()) + 1, -1
+    upper, lower = np.full(len(column), none_above), np.full(len(column), none_below)
+    np.minimum.at(upper, stranger, np.where(label == GREATER, none_above, value))
+    np.maximum.at(lower, stranger, np.where(label == LESS, none_below, value))
+    exact = np.zeros(len(column), bool)
+    exact[stranger[label == EQUAL]] = True
     pairs = _ordered_pairs(ood, ood, attribute, values)
     e1, e2, truth = pairs[:, 1], pairs[:, 2], pairs[:, 3]
-    bounded = (upper < top)[:, None] & (lower > bottom)[None, :]
     # o1 <= x <= y <= o2 is a path from o1 to o2; where o1 < o2 is true it has a strict step, and only there it counts.
-    x, y = (upper + 1) // 2, lower // 2
-    below = bounded & (x[:, None] <= y[None, :])
-    exact = (upper == lower) & (upper % 2 == 0)
-    same = exact[:, None] & exact[None, :] & (upper[:, None] == upper[None, :])
-    follows = np.select([truth == LESS, truth == EQUAL], [below[e1, e2], same[e1, e2]], below[e2, e1])
+    bounded = (upper < none_above)[:, None] & (lower > none_below)[None, :]
+    below = bounded & (upper[:, None] <= lower[None, :])
+    # Where two are truly equal, each must be called equal to a known entity: their values then are.
+    follows = np.select([truth == LESS, truth == EQUAL], [below[e1, e2], exact[e1] & exact[e2]], below[e2, e1])
     alone = _follows_alone(shown, ood, column)
     return pairs[follows & ~alone[np.searchsorted(ood, e1), np.searchsorted(ood, e2)]]
 
