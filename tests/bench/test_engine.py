@@ -204,6 +204,26 @@ def test_a_worker_that_dies_twice_is_named(new_run: NewRun, variant):
     assert "Fatal Python error: Aborted" in log
 
 
+def test_a_worker_that_dies_without_a_word(new_run: NewRun, variant):
+    study = variant("import os; os._exit(3)")
+    run = new_run(study=study, arms=("still",))
+    log = run.trial("still", 0).path / "worker.log"
+    with pytest.raises(UserError, match=f"the worker ended with exit code 3, 2 times. It left nothing in {log}"):
+        execute_run(run, study, LocalEngine(), report=False)
+
+
+def test_a_worker_that_cannot_start_is_named(new_run: NewRun, toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho no python here >&2\nexit 1\n")
+    python.chmod(0o755)
+    run = new_run(arms=("still",))
+    monkeypatch.setattr("sys.executable", str(python))
+    with pytest.raises(UserError) as caught:
+        execute_run(run, toy, LocalEngine(), report=False)
+    assert "the worker ended with exit code 1, 2 times. Its last lines, from " in str(caught.value)
+    assert str(caught.value).endswith(f"{run.path / 'worker.log'}:\n    no python here\n    no python here")
+
+
 def test_a_study_that_leaves_by_exit_is_a_fault(new_run: NewRun, variant):
     study = variant("raise SystemExit(3)")
     with pytest.raises(UserError, match="SystemExit: 3"):

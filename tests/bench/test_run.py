@@ -232,6 +232,14 @@ def test_metrics_are_readable_while_running(new_run: NewRun, toy):
     trial.close()
 
 
+def test_a_full_disk_while_logging_is_named(new_run: NewRun, toy):
+    trial = start(new_run(), toy)
+    (trial.path / "metrics.jsonl").symlink_to("/dev/full")
+    with pytest.raises(UserError, match=r"metrics\.jsonl: the disk is full"):
+        trial.log(1, loss=0.5)
+    trial.close()
+
+
 @pytest.mark.parametrize("line", ["nonsense", "[1]", '{"step": "x"}', ""])
 def test_a_damaged_metric_line_is_named(new_run: NewRun, toy, line: str):
     run = new_run()

@@ -85,8 +85,8 @@ class LocalEngine:
                             waiting.appendleft(task)
                             watch.progress(task, 0, 1, f"the worker {how}; trying again from the last checkpoint")
                         case {"event": "died", "how": how}:
-                            log = run.trial(task.arm, task.seed).path / "worker.log"
-                            failures[task] = f"the worker {how}, {ATTEMPTS} times." + last_words(log)
+                            logs = run.trial(task.arm, task.seed).path / "worker.log", run.path / "worker.log"
+                            failures[task] = f"the worker {how}, {ATTEMPTS} times." + last_words(*logs)
                             watch.failed(task, failures[task])
                         case _:
                             continue
@@ -95,14 +95,13 @@ class LocalEngine:
             raise TrialsFailedError(run.study_name, failures)
 
 
-def last_words(log: Path) -> str:
-    """' Its last lines, from <log>:' and the lines, indented; only the place when the log is empty."""
-    try:
-        lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
-    except FileNotFoundError:
-        lines = []
-    shown = [f"    {line}" for line in lines if line.strip()][-SHOWN_LINES:]
-    return "\n".join([f" Its last lines, from {log}:", *shown]) if shown else f" Its output is in {log}, and empty."
+def last_words(*logs: Path) -> str:
+    """' Its last lines, from <log>:' and the lines, indented, of the first log that has any; else where to look."""
+    for log in logs:
+        lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.exists() else []
+        if shown := [f"    {line}" for line in lines if line.strip()][-SHOWN_LINES:]:
+            return "\n".join([f" Its last lines, from {log}:", *shown])
+    return f" It left nothing in {logs[0]}."
 
 
 class _Worker:

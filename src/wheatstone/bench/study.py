@@ -24,7 +24,7 @@ Direction = Literal["higher", "lower"]
 
 @dataclass(frozen=True)
 class Card:
-    """What `wheatstone list` prints. A study's `CARD` is a literal: it is read from the syntax tree, nothing is imported."""
+    """What `wheatstone list` prints. A study's `CARD` is a literal: it is read from the syntax tree, without import."""
 
     name: str
     """Kebab-case, unique in the registry."""

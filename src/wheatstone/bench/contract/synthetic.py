@@ -65,7 +65,7 @@ def just_past(claim: Claim) -> Measures | None:
             others = _Range(1.0, [other for other in claim.requires if (other.arm, other.measure) == side])
             if others.low > others.high:
                 return None
-            values[side] = others.low if math.isfinite(others.low) else others.high
+            values[side] = next(number for number in (others.low, others.high, 0.0) if math.isfinite(number))
     measures: dict[str, dict[str, dict[int, float]]] = {}
     for (arm, measure), value in values.items():
         measures.setdefault(arm, {})[measure] = dict.fromkeys(range(MIN_SEEDS), value)
