@@ -50,7 +50,8 @@ def just_past(claim: Claim) -> Measures | None:
     if claim.control_bound is not None:
         control.high = min(control.high, sign * claim.control_bound)
 
-    below = next((number for number in (control.high, treatment.low - gap, control.low) if math.isfinite(number)), 0.0)
+    below = next((number for number in (control.high, treatment.low - gap) if math.isfinite(number)), 0.0)
+    below = max(below, control.low)
     above = max(treatment.low, below + gap)
     if above > treatment.high:
         above = treatment.high
