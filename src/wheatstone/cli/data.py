@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
-from wheatstone.bench.errors import UserError, did_you_mean
+from wheatstone.bench.errors import UserError
 
-USAGE = "usage: wheatstone data get NAME\n       wheatstone data list"
+USAGE = """usage: wheatstone data get NAME    fetch a graph and print where it lies
+       wheatstone data list        print the names"""
 
 
 def data(arguments: Sequence[str]) -> int:
@@ -19,9 +21,15 @@ def data(arguments: Sequence[str]) -> int:
         case ["list"]:
             print("\n".join(names()))
         case ["get", name]:
-            if name not in names():
-                raise UserError(f"unknown data set '{name}'.{did_you_mean(name, names())} All: {', '.join(names())}")
-            print(get(name))
+            path = get(name, _show if sys.stderr.isatty() else None)
+            if sys.stderr.isatty():
+                print(file=sys.stderr)
+            print(path)
         case _:
             raise UserError(f"{USAGE}\n\nNames: {', '.join(names())}")
     return 0
+
+
+def _show(done: int, total: int) -> None:
+    share = f" of {total / 1e6:.1f}" if total else ""
+    print(f"\r{done / 1e6:.1f}{share} MB", end="", file=sys.stderr, flush=True)
