@@ -80,6 +80,7 @@ class Lines:
     def __post_init__(self) -> None:
         _check_name(self.name)
         _freeze(self, lines=tuple(self.lines), marks=tuple(self.marks), y_range=_span(self.y_range))
+        _check_logarithms(self)
 
 
 @dataclass(frozen=True)
@@ -187,6 +188,7 @@ class Scatter:
     def __post_init__(self) -> None:
         _check_name(self.name)
         _freeze(self, points=tuple(self.points), marks=tuple(self.marks), y_range=_span(self.y_range))
+        _check_logarithms(self)
 
 
 @dataclass(frozen=True)
@@ -386,6 +388,15 @@ def _check_name(name: str) -> None:
     """The name becomes a file name and an anchor: nothing but a slug may reach either."""
     if not SLUG.fullmatch(name):
         raise ValueError(f"exhibit name {name!r} must be lower-case words of letters and digits joined by '-'")
+
+
+def _check_logarithms(exhibit: Lines | Scatter) -> None:
+    """Curves may touch zero on a logarithmic axis (there they have a gap); its range and its marks may not."""
+    is_log = {"x": exhibit.log_x, "y": exhibit.log_y}
+    ends = [end for end in exhibit.y_range or () if exhibit.log_y]
+    ends += [mark.at for mark in exhibit.marks if is_log[mark.axis]]
+    if any(end <= 0 for end in ends):
+        raise ValueError(f"'{exhibit.name}': {min(ends)} has no place on a logarithmic axis")
 
 
 def _same_length(place: str, **columns: Sequence[Any] | None) -> None:

@@ -106,6 +106,9 @@ def _finish(figure: Figure, axes: Axes, exhibit: Lines | Scatter | Bars) -> None
 def _make_logarithmic(axes: Axes, axis: str) -> None:
     from matplotlib.ticker import FuncFormatter, NullFormatter
 
+    smallest = axes.dataLim.minposx if axis == "x" else axes.dataLim.minposy
+    if not math.isfinite(smallest):  # no positive value to begin the axis with
+        return
     getattr(axes, f"set_{axis}scale")("log")
     which = getattr(axes, f"{axis}axis")
     which.set_major_formatter(FuncFormatter(_tick))
