@@ -105,9 +105,8 @@ def test_a_long_legend_makes_room_for_itself() -> None:
 
 
 def test_a_mark_on_a_logarithmic_range() -> None:
-    lines = Lines(
-        "n", "t", "x", "y", [Line("a", [1], [1])], y_range=(0.01, 10), log_y=True, marks=(Mark("y", 0.1, "m"),)
-    )
+    line, mark = Line("a", [1], [1]), Mark("y", 0.1, "m")
+    lines = Lines("n", "t", "x", "y", [line], y_range=(0.01, 10), log_y=True, marks=[mark])
     layout = drawn(lines)["layout"]
     assert layout["yaxis"]["range"] == pytest.approx([-2, 1])
     assert layout["annotations"][0]["y"] == pytest.approx(-1)

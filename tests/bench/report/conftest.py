@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ class Reported(NamedTuple):
     page: str
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def gallery(toy: Study[Any]) -> Study[Any]:
     """The toy study with one exhibit of every kind and a claim in a hostile language."""
     hostile = dataclasses.replace(toy.claims[0], name="hostile", text=f"{HOSTILE} holds", source=HOSTILE)
@@ -33,8 +33,18 @@ def gallery(toy: Study[Any]) -> Study[Any]:
     )
 
 
-@pytest.fixture
-def reported(gallery: Study[Any], new_run: Callable[..., Run], tmp_path: Path) -> Reported:
-    run = new_run("run", seeds=(0, 1, 2), study=gallery)
+@pytest.fixture(scope="session")
+def reported(gallery: Study[Any], tmp_path_factory: pytest.TempPathFactory) -> Reported:
+    """One run for all tests, which only read it."""
+    path = tmp_path_factory.mktemp("reported") / "run"
+    config = gallery.presets["smoke"].config
+    run = Run.create(path, gallery, "smoke", config, (0, 1, 2), ("drifting", "still"), 1)
     execute_run(run, gallery, InlineEngine())
-    return Reported(run, gallery, (tmp_path / "run" / "report.html").read_text(encoding="utf-8"))
+    return Reported(run, gallery, (path / "report.html").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def own_report(reported: Reported, tmp_path: Path) -> Reported:
+    """A copy of that run that a test may change."""
+    shutil.copytree(reported.run.path, tmp_path / "run")
+    return reported._replace(run=Run.open(tmp_path / "run"))

@@ -126,15 +126,15 @@ def test_figures_lie_beside_the_page_as_numbers_and_as_pictures(reported: Report
     assert from_json(json.loads((folder / "accuracy.json").read_text(encoding="utf-8"))) == LINES
 
 
-def test_the_same_directory_gives_the_same_page(reported: Reported) -> None:
-    assert write_report(reported.run, reported.study).read_text(encoding="utf-8") == reported.page
+def test_the_same_directory_gives_the_same_page(own_report: Reported) -> None:
+    assert write_report(own_report.run, own_report.study).read_text(encoding="utf-8") == own_report.page
 
 
-def test_other_numbers_in_the_directory_are_other_numbers_in_the_page(reported: Reported) -> None:
-    place = reported.run.path / "arms" / "still" / "seed-1" / "measures.json"
+def test_other_numbers_in_the_directory_are_other_numbers_in_the_page(own_report: Reported) -> None:
+    place = own_report.run.path / "arms" / "still" / "seed-1" / "measures.json"
     before = json.loads(place.read_text(encoding="utf-8"))["position"]
     write_json(place, {"position": 0.123456789, "speed": 0.5})
-    page = write_report(reported.run, reported.study).read_text(encoding="utf-8")
+    page = write_report(own_report.run, own_report.study).read_text(encoding="utf-8")
     assert "0.123456789" in page
     assert repr(before) not in page
 
