@@ -96,8 +96,8 @@ def circuit_graph(name: str, title: str, circuit: Circuit) -> exhibit.Circuit:
     ]
     where = [f"{v} after layer {layer}" if layer else f"{v} in no single state" for v, layer in circuit.sites.items()]
     caption = (
-        f"Verdict: {circuit.structure} ({'; '.join(where)}). An edge is what one position reads from another in one block; "
-        f"its number is the share of answers that change when it alone carries another question's state, "
+        f"Verdict: {circuit.structure} ({'; '.join(where)}). An edge is what one position reads from another in one "
+        f"block; its number is the share of answers that change when it alone carries another question's state, "
         f"drawn from {EDGE_SHOWN:.2f} (n = {circuit.n})."
     )
     return exhibit.Circuit(name, title, nodes, edges, caption, circuit.labels, layer_names(circuit.depth))
