@@ -33,7 +33,7 @@ $(VENV)/.dev: $(SOURCES) $(VENV)/.torch
 	$(PIP) install --quiet -c constraints.txt -e '.[dev]'
 	@touch $(VENV)/.demo $@
 
-demo: $(VENV)/.demo  ## grok a small real knowledge graph, ask it, see its circuit (about five minutes on 2 cores)
+demo: $(VENV)/.demo  ## grok a small real knowledge graph, ask it, see its circuit
 	$(BIN)/wheatstone grok countries
 
 test: $(VENV)/.dev  ## all tests with coverage; warnings are errors
