@@ -1,0 +1,1 @@
+"""Grokking in the wild: a real knowledge graph, augmented until a transformer composes its facts."""
