@@ -197,7 +197,7 @@ SMOKE = Config(
     asked=200,
     probe=60,
 )
-CPU = Config(steps=400, evaluations=30)
+CPU = Config(steps=400, evaluations=30, complex_tests=20)
 PAPER = Config(
     n_entity=2000,
     n_relation=200,
