@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from wheatstone.bench.draw.theme import number
-from wheatstone.bench.report.verdicts import SYMBOLS, interval_text, mean, needed
+from wheatstone.bench.report.verdicts import SYMBOLS, interval_text, mean, needed, not_run
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,28 +39,37 @@ def grid(*columns: str) -> Table:
 
 
 def print_findings(findings: Findings) -> None:
-    """The verdict of each claim, with treatment, control, difference and what was needed."""
+    """A block a claim: verdict, both sides, their difference, what was needed, the paper's value and the reason."""
     from rich.text import Text
 
-    table = grid("verdict", "claim", "treatment", "control", "difference [95 %]", "needed", "paper")
+    out, blocks = console(), grid("", "")
+    blocks.show_header = False
+    absent = not_run(findings.verdicts, list(findings.arms))
     for verdict in findings.verdicts:
         claim = verdict.claim
-        sides = [
-            Text(f"{arm}\n{interval_text(mean(values))}")
-            for arm, values in ((claim.treatment, verdict.treatment), (claim.control, verdict.control))
-        ]
-        table.add_row(
-            Text(f"{SYMBOLS[verdict.outcome]} {verdict.outcome}", style=STYLES[verdict.outcome]),
-            Text(f"{claim.text}\n").append(verdict.reason, style="dim"),
-            *sides,
-            Text(interval_text(verdict.difference)),
-            Text(needed(claim).replace("; ", "\n")),
-            Text(number(claim.paper)),
-        )
-    out = console()
+        if claim.name in absent:
+            continue
+        sides = {
+            f"{claim.measure} of {claim.treatment}": interval_text(mean(verdict.treatment)),
+            f"{claim.measure_of_control} of {claim.control}": interval_text(mean(verdict.control)),
+            "difference": interval_text(verdict.difference),
+            "needed": needed(claim),
+            "paper": f"{number(claim.paper)} ({claim.source})",
+        }
+        text = Text(f"{claim.text}\n", style="bold")
+        for name, value in sides.items():
+            text.append(f"{name}  ", style="not bold dim").append(f"{value}\n", style="not bold")
+        text.append(f"{verdict.reason}\n", style="not bold italic")
+        blocks.add_row(Text(f"{SYMBOLS[verdict.outcome]} {verdict.outcome}", style=STYLES[verdict.outcome]), text)
     seeds = ", ".join(map(str, findings.seeds))
     out.print(f"\n{findings.study}, preset {findings.preset}, seeds {seeds}\n", style="bold")
-    out.print(table if findings.verdicts else "This study makes no claim.")
+    if blocks.row_count:
+        out.print(blocks)
+    if absent:
+        names = "; ".join(f"{name} ({', '.join(missing)})" for name, missing in absent.items())
+        out.print(f"Not decided here, because an arm was not run: {names}")
+    if not findings.verdicts:
+        out.print("This study makes no claim.")
 
 
 def print_study(study: Study[Any]) -> None:

@@ -79,7 +79,8 @@ def test_bars_with_one_name_stay_two_groups() -> None:
 def test_heatmap_cells_are_named_on_hover() -> None:
     trace = drawn(HEATMAP)["data"][0]
     assert trace["z"] == [[0.0, 0.5, None], [1.0, 0.25, 0.125]]
-    assert trace["text"][1][0] == "layer 1 · Paris: 1"
+    assert trace["customdata"][1][0] == "layer 1 · Paris: 1"
+    assert trace["text"] == [["0", "0.5", "–"], ["1", "0.25", "0.12"]]
     assert (trace["zmin"], trace["zmax"]) == (0, 1)
 
 

@@ -182,3 +182,19 @@ def test_many_pictures_never_make_the_page_too_large(
     assert 0 < len(pictures) < 6
     assert sum(len(base64.b64decode(one)) for one in pictures) <= 100_000
     assert text.count('class="plot"') == 6
+
+
+def test_a_claim_about_an_arm_that_was_not_run_is_named_and_not_judged(
+    gallery: Study[Any], new_run: Callable[..., Run]
+) -> None:
+    run = new_run("run", arms=("still",), study=gallery)
+    page = Page(write_report(run, gallery).read_text(encoding="utf-8"))
+    assert "Not decided here, because an arm was not run: drift-leaves (drifting); hostile (drifting)" in page.text
+    assert "2 not run" in page.text
+    assert "A drifting walk ends above a still one." not in page.text
+
+
+def test_small_matrices_stand_side_by_side_and_everything_else_across(reported: Reported) -> None:
+    narrow = re.findall(r'<section class="card" id="([a-z]+)">', reported.page)
+    assert narrow == ["trace"]
+    assert reported.page.count('<section class="card wide"') == len(EVERY_KIND) - 1

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any
 
-from wheatstone.bench.draw.theme import MARK_COLOUR, cut, number, styles, ticks, translucent
+from wheatstone.bench.draw.theme import MARK_COLOUR, MOST_WRITTEN_CELLS, cut, number, styles, ticks, translucent
 from wheatstone.bench.exhibit import Bars, Exhibit, Heatmap, Lines, Mark, Scatter
 
 Json = dict[str, Any]
@@ -133,11 +133,11 @@ def _heatmap(exhibit: Heatmap) -> Json:
         "x": list(range(len(exhibit.x))),
         "y": list(range(len(exhibit.y))),
         "z": [gaps(row) for row in exhibit.values],
-        "text": [
+        "customdata": [
             [f"{text(row)} · {text(column)}: {number(value)}" for column, value in zip(exhibit.x, values, strict=True)]
             for row, values in zip(exhibit.y, exhibit.values, strict=True)
         ],
-        "hoverinfo": "text",
+        "hovertemplate": "%{customdata}<extra></extra>",
         "zmin": low,
         "zmax": high,
         "colorscale": DIVERGING if low == -high else SEQUENTIAL,
@@ -145,6 +145,8 @@ def _heatmap(exhibit: Heatmap) -> Json:
         "xgap": 1,
         "ygap": 1,
     }
+    if len(exhibit.x) * len(exhibit.y) <= MOST_WRITTEN_CELLS:
+        trace |= {"text": [[number(value, 2) for value in row] for row in exhibit.values], "texttemplate": "%{text}"}
     layout = _layout(exhibit, 1)
     layout["plot_bgcolor"] = translucent(MARK_COLOUR, 0.3)  # a missing value is grey: white is a value
     layout["height"] = min(1100, max(300, 150 + 24 * len(exhibit.y)))

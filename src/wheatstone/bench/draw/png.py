@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from wheatstone.bench.draw import circuit as drawing
 from wheatstone.bench.draw.interactive import bands
-from wheatstone.bench.draw.theme import LABEL_LENGTH, MARK_COLOUR, Style, cut, number, styles, ticks
+from wheatstone.bench.draw.theme import LABEL_LENGTH, MARK_COLOUR, MOST_WRITTEN_CELLS, Style, cut, number, styles, ticks
 from wheatstone.bench.exhibit import Bars, Circuit, Exhibit, Heatmap, Lines, Mark, Scatter
 
 if TYPE_CHECKING:
@@ -213,7 +213,7 @@ def _heatmap(figure: Figure, axes: Axes, exhibit: Heatmap) -> None:
     _name_ticks(axes, "x", exhibit.x)
     _name_ticks(axes, "y", exhibit.y)
     axes.spines[:].set_visible(False)
-    if len(exhibit.x) * len(exhibit.y) <= 150:
+    if len(exhibit.x) * len(exhibit.y) <= MOST_WRITTEN_CELLS:
         _write_values(axes, exhibit)
 
 

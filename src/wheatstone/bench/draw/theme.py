@@ -17,6 +17,8 @@ MARKERS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "triangle
 MARK_COLOUR = "#8A8A8A"
 LABEL_LENGTH = 36
 """Characters of an axis label before it is cut; the interactive figure shows the rest on hover."""
+MOST_WRITTEN_CELLS = 150
+"""Cells of a heatmap that have their value written in them; in a larger one the colour has to do."""
 MOST_TICKS = 48
 """Category labels on one axis before only every second, third, ... is written."""
 

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from wheatstone.bench.study import Study
 
 ASSETS = Path(__file__).parent / "assets"
+MOST_LINKS = 14
+"""Links at the top of a page before they fold away, so that the verdicts stay in sight."""
 PICTURES_LIMIT = 1_500_000
 """Bytes of PNG fallbacks in one page, so that it stays below 5 MB; figures beyond it are interactive only."""
 
@@ -72,7 +74,11 @@ def report_page(findings: Findings, study: Study[Any], exhibits: Sequence[Exhibi
             tag("div", verdict_table(findings.verdicts, arms), class_="card"),
             tag("details", tag("summary", "How a verdict is reached"), tag("p", METHOD), class_="about"),
             tag("h2", "Exhibits", id="exhibits") if exhibits else None,
-            *(sections.exhibit_section(exhibit, shown.get(exhibit.name), arms) for exhibit in exhibits),
+            tag(
+                "div",
+                *(sections.exhibit_section(exhibit, shown.get(exhibit.name), arms) for exhibit in exhibits),
+                class_="exhibits",
+            ),
             tag("h2", "Every seed", id="measures"),
             tag("div", sections.measures_section(findings, study), class_="card"),
             tag("h2", "Cost", id="cost"),
@@ -100,6 +106,7 @@ def _header(findings: Findings, study: Study[Any], exhibits: Sequence[Exhibit]) 
     ]
     links = {"verdicts": "Verdicts"} | {exhibit.name: exhibit.title for exhibit in exhibits}
     links |= {"measures": "Every seed", "cost": "Cost", "settings": "Settings", "environment": "Environment"}
+    contents = tag("nav", *(tag("a", cut(label, 56), href=f"#{at}") for at, label in links.items()))
     unfinished = None
     if not sections.is_complete(findings):
         finished = sum(len(seeds) for seeds in findings.cost.values())
@@ -113,11 +120,7 @@ def _header(findings: Findings, study: Study[Any], exhibits: Sequence[Exhibit]) 
         unfinished,
         tag("ul", *(tag("li", fact) for fact in facts), class_="facts"),
         tag("details", tag("summary", "About this study"), tag("pre", study.doc.strip())),
-        tag(
-            "nav",
-            *(tag("a", cut(label, 56), href=f"#{anchor}") for anchor, label in links.items()),
-            aria_label="Contents",
-        ),
+        tag("details", tag("summary", "Contents"), contents) if len(links) > MOST_LINKS else contents,
     )
 
 

@@ -10,11 +10,12 @@ from typing import Any, cast
 
 from wheatstone.bench.config import field_docs
 from wheatstone.bench.draw import figure, svg
+from wheatstone.bench.draw.circuit import layout
 from wheatstone.bench.draw.theme import number
-from wheatstone.bench.exhibit import Cell, Circuit, Exhibit, Note, Table
+from wheatstone.bench.exhibit import Cell, Circuit, Exhibit, Heatmap, Note, Table
 from wheatstone.bench.findings import Findings
 from wheatstone.bench.report.html import Child, Html, embedded_json, join, paragraphs, table, tag, value_cell
-from wheatstone.bench.report.verdicts import interval_text, mean, swatch
+from wheatstone.bench.report.verdicts import interval_text, mean, not_run, swatch
 from wheatstone.bench.study import Study
 
 
@@ -34,9 +35,20 @@ def exhibit_section(exhibit: Exhibit, picture: bytes | None, arms: Sequence[str]
         "section",
         tag("h3", exhibit.title),
         tag("figure", content, tag("figcaption", caption) if caption else None),
-        class_="card",
+        class_="card" if _is_narrow(exhibit) else "card wide",
         id=exhibit.name,
     )
+
+
+def _is_narrow(exhibit: Exhibit) -> bool:
+    """Whether two may stand side by side: small matrices and circuits come in pairs that are to be compared."""
+    match exhibit:
+        case Heatmap():
+            return len(exhibit.x) <= 8
+        case Circuit():
+            return layout(exhibit).width <= 520
+        case _:
+            return False
 
 
 def _plot(exhibit: Exhibit, picture: bytes | None, arms: Sequence[str]) -> Html:
@@ -179,8 +191,10 @@ def rerun_command(findings: Findings, study: Study[Any]) -> str:
 
 def claim_count(findings: Findings) -> Html:
     """'2 of 3 claims hold', or what is open."""
-    outcomes = [verdict.outcome for verdict in findings.verdicts]
+    absent = not_run(findings.verdicts, list(findings.arms))
+    outcomes = [verdict.outcome for verdict in findings.verdicts if verdict.claim.name not in absent]
     counts = [f"{outcomes.count(one)} {word}" for one, word in _OUTCOMES.items() if one in outcomes]
+    counts += [f"{len(absent)} not run"] if absent else []
     return tag("b", ", ".join(counts) if counts else "no claims")
 
 

@@ -23,9 +23,24 @@ METHOD = (
 
 
 def verdict_table(verdicts: Sequence[Verdict], arms: Sequence[str]) -> Html:
-    """One row a claim: outcome, treatment, control, difference with its interval, what is needed, the paper's value."""
+    """One row a claim: outcome, treatment, control, difference with its interval, what is needed, the paper's value.
+
+    Claims about arms that were not run stand below the table, by name.
+    """
     head = ("Verdict", "Claim", "Treatment", "Control", "Difference", "Needed", "Paper")
-    return table(head, (_row(verdict, arms) for verdict in verdicts), class_="verdicts")
+    absent = not_run(verdicts, arms)
+    rows = [_row(verdict, arms) for verdict in verdicts if verdict.claim.name not in absent]
+    names = "; ".join(f"{name} ({', '.join(missing)})" for name, missing in absent.items())
+    below = tag("p", f"Not decided here, because an arm was not run: {names}", class_="about") if absent else None
+    return join([table(head, rows, class_="verdicts") if rows else None, below])
+
+
+def not_run(verdicts: Sequence[Verdict], arms: Sequence[str]) -> dict[str, list[str]]:
+    """Claim -> its arms that the run does not have; a preset, or `--arms`, may leave some out."""
+    absent = {
+        verdict.claim.name: sorted({verdict.claim.treatment, verdict.claim.control} - set(arms)) for verdict in verdicts
+    }
+    return {name: missing for name, missing in absent.items() if missing}
 
 
 def outcome_badge(outcome: str) -> Html:
