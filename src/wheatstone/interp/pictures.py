@@ -79,7 +79,9 @@ def circuit_graph(name: str, title: str, circuit: Circuit) -> exhibit.Circuit:
     nodes = [
         CircuitNode(
             f"{layer}.{position}",
-            held.get((layer, position), circuit.labels[position] if layer == 0 else ""),
+            held.get(
+                (layer, position), circuit.labels[position] if layer == 0 else f"S[{layer}, {circuit.labels[position]}]"
+            ),
             position,
             layer,
             1.0 if (layer, position) in held else 0.5 * strongest.get((layer, position), 0.0),

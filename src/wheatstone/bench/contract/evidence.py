@@ -41,6 +41,12 @@ def telling_numbers(run: Run) -> set[float]:
     return {value for value in found if is_telling(value)}
 
 
+def artifact_numbers(run: Run) -> set[float]:
+    """Every number that a JSON artifact of a trial holds: a measure may well be one entry of a map that is shown."""
+    files = (file for record in run.records() for file in sorted((record.path / "artifacts").glob("*.json")))
+    return {value for file in files for value in _numbers_in(json.loads(file.read_text(encoding="utf-8")))}
+
+
 def shown_numbers(run: Run) -> dict[str, set[float]]:
     """Numbers with their figure's file name, and those in the page under 'report.html'."""
     shown = {

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import tyro
+
 from wheatstone.bench.errors import UserError
 from wheatstone.bench.record import TrialRecord
 from wheatstone.bench.run import Run
@@ -108,7 +110,12 @@ def grok(
 
 
 def ask(
-    run: Path, question: str | None = None, *, arm: str = ARMS[0], seed: int | None = None, as_json: bool = False
+    run: Path,
+    question: tyro.conf.Positional[str | None] = None,
+    *,
+    arm: str = ARMS[0],
+    seed: int | None = None,
+    as_json: bool = False,
 ) -> int:
     """Answer multi-hop questions from the weights of a trained model; without a question, each line of stdin is one.
 
