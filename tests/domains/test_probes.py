@@ -9,8 +9,8 @@ from torch import Tensor
 
 from wheatstone.domains.kg.comparison import comparison_split
 from wheatstone.domains.kg.graph import chains
-from wheatstone.domains.probes import ComparisonTokens, comparison_probe, composition_probe
 from wheatstone.domains.kg.synthetic import random_table
+from wheatstone.domains.probes import ComparisonTokens, comparison_probe, composition_probe
 
 
 @given(seed=st.integers(0, 1000), out_degree=st.integers(2, 5))
