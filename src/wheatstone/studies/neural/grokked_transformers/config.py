@@ -47,6 +47,10 @@ class Config(Recipe):
     """Width of the residual stream in the comparison tasks: half of it generalised better and cost half as much."""
     comparison_steps: Annotated[int, Gt(0)] = 1000
     """Optimiser steps in the comparison tasks."""
+    comparison_weight_decay: Annotated[float, Ge(0)] = 2.0
+    """Decoupled decay of what AdamW updates in the comparison tasks."""
+    comparison_matrix_decay: Annotated[float, Ge(0)] = 1.5
+    """Decoupled decay of what Muon updates in the comparison tasks."""
     fact_copies: Annotated[int, Gt(0)] = 4
     """Copies of each fact beside one of each comparison, so that a batch holds enough facts (paper: 1)."""
     complex_share: Annotated[float, Gt(0), Lt(1)] = 0.03
@@ -64,4 +68,10 @@ class Config(Recipe):
         """The recipe of this config's task."""
         if self.task == "composition":
             return self
-        return dataclasses.replace(self, d_model=self.comparison_width, steps=self.comparison_steps)
+        return dataclasses.replace(
+            self,
+            d_model=self.comparison_width,
+            steps=self.comparison_steps,
+            weight_decay=self.comparison_weight_decay,
+            matrix_decay=self.comparison_matrix_decay,
+        )

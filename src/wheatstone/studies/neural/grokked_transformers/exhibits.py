@@ -7,15 +7,17 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from wheatstone.bench.exhibit import Bars, BarSeries, Exhibit, Line, Lines, Mark, Table, curve_line
+from wheatstone.bench.exhibit import Bars, BarSeries, Exhibit, Heatmap, Line, Lines, Mark, Table, curve_line
 from wheatstone.bench.run import Run
 from wheatstone.bench.verdict import t_interval
-from wheatstone.interp.circuit import HOLDS_VARIABLE, Circuit, Map
-from wheatstone.interp.pictures import circuit_graph, circuit_maps, growth_maps
+from wheatstone.interp.circuit import HOLDS_VARIABLE, Circuit, Map, difference
+from wheatstone.interp.pictures import circuit_graph, circuit_maps, growth_maps, layer_names
 
 PHI_ARMS = {"phi_3_6": "phi 3.6", "phi_9": "phi 9", "phi_15": "phi 15", "phi_18": "phi 18"}
 CONTRASTED = {"phi_15": "grokked (phi 15)", "phi_3_6": "memorised (phi 3.6)"}
 MAPPED = {**CONTRASTED, "comparison": "comparison", "own_facts": "your facts"}
+GROWING = {"own_facts": "your facts", "phi_9": "phi 9", "phi_15": "grokked (phi 15)"}
+"""The first of these that was run shows how its circuit grew: at phi 9 memorising comes well before generalising."""
 CURVES = {
     "train_accuracy": "training (inferred)",
     "atomic_accuracy": "facts (one hop)",
@@ -45,11 +47,36 @@ def exhibits(run: Run) -> Sequence[Exhibit]:
         heading, name = f"{title}, seed {seed}", arm.replace("_", "-")
         shown.append(circuit_graph(f"circuit-{name}", f"{heading}: what reads what", circuit))
         shown += circuit_maps(name, heading, circuit)
-        if record.has("circuit_memorised"):
-            before = rounded(Circuit.from_json(record.artifact("circuit_memorised")))
-            shown += growth_maps(name, heading, circuit, before)
+    shown += _growth(run, next((arm for arm in GROWING if arm in finished), None), seed)
     shown += [_samples(run, arm, seed) for arm in ("phi_15", "comparison", "own_facts") if arm in finished]
     return shown
+
+
+def _growth(run: Run, arm: str | None, seed: int) -> list[Exhibit]:
+    """The circuit at the end minus that of the snapshot that had just memorised."""
+    if arm is None or not run.trial(arm, seed).has("circuit_memorised"):
+        return []
+    record = run.trial(arm, seed)
+    before, after = (rounded(Circuit.from_json(record.artifact(name))) for name in ("circuit_memorised", "circuit"))
+    if not before.n or not after.n:
+        return []
+    name, heading = arm.replace("_", "-"), f"{GROWING[arm]}, seed {seed}"
+    gained = [
+        Heatmap(
+            f"{name}-growth-interchange-{variable}",
+            f"{heading}: growth of the interchange accuracy of {variable}",
+            "position",
+            "state after",
+            after.labels,
+            layer_names(after.depth),
+            [[round(cell, DIGITS) for cell in row] for row in difference(values, before.interchange[variable])],
+            "difference of shares",
+            (-1, 1),
+            "End of training minus the first evaluation with training accuracy of 0.99.",
+        )
+        for variable, values in after.interchange.items()
+    ]
+    return [*gained, *growth_maps(name, heading, after, before)]
 
 
 def rounded(circuit: Circuit) -> Circuit:
