@@ -34,7 +34,9 @@ $(VENV)/.dev: $(SOURCES) $(VENV)/.torch
 	@touch $(VENV)/.demo $@
 
 demo: $(VENV)/.demo  ## grok a small real knowledge graph, ask it, see its circuit
-	$(BIN)/wheatstone grok countries
+	$(BIN)/wheatstone grok countries --out runs/demo
+	$(BIN)/wheatstone ask runs/demo "France | smallest_neighbour | currency"
+	$(BIN)/wheatstone circuit runs/demo
 
 test: $(VENV)/.dev  ## all tests with coverage; warnings are errors
 	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)

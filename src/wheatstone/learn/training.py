@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, NamedTuple, Protocol
+from typing import Annotated, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -56,6 +56,7 @@ class FitConfig:
     """Optimiser and schedule."""
 
 
+@runtime_checkable
 class Saved(Protocol):
     """A checkpoint read back."""
 
@@ -65,6 +66,7 @@ class Saved(Protocol):
     def state(self) -> Mapping[str, Any]: ...
 
 
+@runtime_checkable
 class Keeper(Protocol):
     """Where a run leaves its traces: `bench.run.Trial`, or nothing."""
 

@@ -125,7 +125,7 @@ class Attention(nn.Module):
         hooks: Hooks | None,
         sites: Sites,
         at: Int[Tensor, " batch"] | None = None,
-    ) -> Float[Tensor, "batch pos d_model"]:
+    ) -> Float[Tensor, "batch asked d_model"]:
         """What every position reads; with `at`, what one position a row reads (`pos` of the result is then 1)."""
         if at is not None:
             return self._at(x, mask, positions, at)
@@ -226,7 +226,7 @@ class Block(nn.Module):
         hooks: Hooks | None,
         sites: Sites,
         at: Int[Tensor, " batch"] | None = None,
-    ) -> Float[Tensor, "batch pos d_model"]:
+    ) -> Float[Tensor, "batch asked d_model"]:
         x = tap(hooks, sites.resid_pre, x)
         attn = self.dropout(self.attn(self.norm_attn(x), mask, positions, hooks, sites, at))
         x = x if at is None else row_at(x, at)
