@@ -1,4 +1,4 @@
-"""Patching agrees with TransformerLens on the same weights: answers kept by tests/oracles/transformer_lens_patching.py."""
+"""Patching agrees with TransformerLens on the same weights; `tests/oracles` keeps its answers and how they were made."""
 
 from __future__ import annotations
 

@@ -9,8 +9,9 @@ Method        1 load triples  2 split the real chains  3 add synthetic heads wit
               6 exchange states to see the circuit
 Differs       Synthetic heads are drawn, not written by a language model, and every entity is one token. `cpu` trains 2
               layers of width 128 with Muon instead of GPT-2 small with AdamW for 300 k steps. The graph is GeoNames
-              countries (164 countries, 12 relations), as 2WikiMultiHopQA's own triples cannot be redistributed.
-              Composition questions only: the paper's comparison questions are the task of `grokked-transformers`.
+              countries (164 countries, 12 relations, in the package) instead of 2WikiMultiHopQA. A tenth of the facts
+              is in no training chain; chains of two such facts are the OOD test. Composition questions only: the
+              paper's comparison questions are, on synthetic facts, an arm of `grokked-transformers`.
 Falsified by  `plain`, the same real questions without synthetic facts, answering as many held-out real questions
 """
 
