@@ -1,4 +1,4 @@
-"""Patching agrees with TransformerLens on the same weights; `tests/oracles` keeps its answers and how they were made."""
+"""Patching agrees with TransformerLens on the same weights; its answers are kept, and tests/oracles made them."""
 
 from __future__ import annotations
 

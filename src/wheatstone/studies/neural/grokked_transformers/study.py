@@ -73,7 +73,7 @@ ARMS = (
 
 MEMORISES = Require("phi_3_6", "train_accuracy", at_least=0.97)
 KNOWS_FACTS = Require("phi_15", "atomic_accuracy", at_least=0.97)
-KNOWS_MOST_FACTS = Require("one_layer", "atomic_accuracy", at_least=0.80)
+ONE_LAYER_KNOWS_FACTS = Require("one_layer", "atomic_accuracy", at_least=0.97)
 
 CLAIMS = (
     Claim(
@@ -121,13 +121,13 @@ CLAIMS = (
     Claim(
         "two-look-ups-need-two-layers",
         "One block answers fewer unseen questions in the same steps. It cannot hold all training chains beside the "
-        "facts under the same weight decay, so all that is required of it is that it knows most facts.",
+        "facts under the same weight decay, so all that is required of it is that it knows the facts.",
         "id_accuracy",
         "phi_15",
         "one_layer",
         "higher",
         margin=0.5,
-        requires=(KNOWS_MOST_FACTS, KNOWS_FACTS),
+        requires=(ONE_LAYER_KNOWS_FACTS, KNOWS_FACTS),
         source="section 3.3: the two hops happen in different layers; margin is ours",
     ),
     Claim(
@@ -138,7 +138,7 @@ CLAIMS = (
         "one_layer",
         "higher",
         margin=0.5,
-        requires=(KNOWS_MOST_FACTS,),
+        requires=(ONE_LAYER_KNOWS_FACTS,),
         source="section 3.3 and the appendix on parameter sharing; margin is ours",
     ),
     Claim(
