@@ -270,12 +270,12 @@ def report_numbers_come_from_the_run(study: Study[Any], folder: Path) -> Iterato
         if here != there:
             yield "the exhibits of a run and of its copy in another folder differ"
     old, new = telling_numbers(rehearsal.unbroken.run), telling_numbers(moved.run)
-    held = new | artifact_numbers(moved.run)
+    only_measured = old - artifact_numbers(moved.run)
     shown_before, shown_after = shown_numbers(rehearsal.unbroken.run), shown_numbers(moved.run)
     for name, numbers in shown_after.items():
-        if stale := sorted(numbers & (old - held)):
+        if stale := sorted(numbers & (only_measured - new)):
             yield f"{name} shows {stale[0]!r}, which the run directory no longer holds"
-        elif shown_before[name] & old and not numbers & new:
+        elif shown_before[name] & only_measured and not numbers & new:
             yield f"{name} showed measured numbers, and shows none after they have changed"
     for record in moved.run.records():
         for measure, value in (record.measures() or {}).items():
