@@ -14,9 +14,9 @@ from wheatstone.interp.circuit import HOLDS_VARIABLE, Circuit, Map, difference
 from wheatstone.interp.pictures import circuit_graph, circuit_maps, growth_maps, layer_names
 
 PHI_ARMS = {"phi_3_6": "phi 3.6", "phi_9": "phi 9", "phi_15": "phi 15", "phi_18": "phi 18"}
-CONTRASTED = {"phi_15": "grokked (phi 15)", "phi_3_6": "memorised (phi 3.6)"}
+CONTRASTED = {"phi_15": "phi 15", "phi_3_6": "phi 3.6"}
 MAPPED = {**CONTRASTED, "comparison": "comparison", "own_facts": "your facts"}
-GROWING = {"own_facts": "your facts", "phi_9": "phi 9", "phi_15": "grokked (phi 15)"}
+GROWING = {"own_facts": "your facts", "phi_9": "phi 9", "phi_15": "phi 15"}
 """The first of these that was run shows how its circuit grew: at phi 9 memorising comes well before generalising."""
 CURVES = {
     "train_accuracy": "training (inferred)",
@@ -154,13 +154,13 @@ def _bridge_bars(run: Run, finished: Sequence[str]) -> list[Exhibit]:
     return [
         Bars(
             "interchange-and-lens",
-            f"What an intervention sees and the logit lens does not, {_seeds(run)}",
+            f"Interchange accuracy of the bridge beside the logit lens, {_seeds(run)}",
             "share, or mean reciprocal rank",
             [CONTRASTED[arm] for arm in arms],
             [_series(run, arms, measure, label) for measure, label in measures.items()],
             y_range=(0, 1.05),
-            caption="The bridge can be read off in a model that memorised, since 'h r1' is a question of its own. "
-            "Only in the model that composes does exchanging the state change the answer to that of the other bridge.",
+            caption="The bridge can be read off in a model that memorised too, since 'h r1' is a question of its own: "
+            "only exchanging the state tells whether the answer is computed from it.",
             marks=(Mark("y", HOLDS_VARIABLE, "holds the variable"),),
         )
     ]

@@ -15,11 +15,12 @@ Differs       In `cpu`: 50 entities, 20 relations, 2 layers of width 128, Muon (
               (0.5 %), because 1 % of a small graph is too few. Comparison: 200 entities, 6 attributes, 10 values,
               width 64, phi 30 (up to 12.6), four copies of each fact, stronger decay: at phi 12.6 and width 128
               OOD accuracy stayed at 0.72 (2 layers) and 0.81 (3 layers) in pilot runs, at phi 30 and width 64 it was
-              0.86 to 0.96, and with the stronger decay 0.93 on three seeds. Two layers leave its circuit mixed: the first
-              block at e2 reads e1 too (a pilot with three layers: interchange 0.83 and 0.89). AdamW was tried at six settings of rate
-              (2e-3 to 16e-3) and decay (0.3 to 2), on a seed of its own. Interchange accuracy and its verdict are our
-              addition: the bridge is as readable by the logit lens in a model that memorised. Complex reasoning has
-              few hard questions on a small graph: it is an arm of `paper`, and of `cpu` only with --arms complex.
+              0.86 to 0.96, and with the stronger decay 0.93 on three seeds. Two layers leave its circuit mixed: the
+              first block at e2 reads e1 too (a pilot with three layers: interchange 0.83 and 0.89). AdamW was tried
+              at six settings of rate (2e-3 to 16e-3) and decay (0.3 to 2), on a seed of its own. Interchange accuracy
+              and its verdict are our addition: the bridge is as readable by the logit lens in a model that memorised.
+              Complex reasoning has few hard questions on a small graph: it is an arm of `paper`, and runs in `cpu`
+              only when asked for (--arms complex).
 Falsified by  `phi_3_6` answering unseen ID questions; `phi_15` answering OOD ones; a memorised model whose answers
               follow an exchanged bridge; `one_layer` composing; `comparison` failing on OOD facts
 """
@@ -296,7 +297,8 @@ STUDY = Study(
                 "relabelled",
                 "comparison",
             ),
-            about="The contrasts at 50 entities.",
+            about="Every contrast at 50 entities: 19 core-minutes on one thread of a shared 2-core machine (40 s a "
+            "trial, comparison 60 s).",
         ),
         "paper": Preset(
             PAPER,
