@@ -59,7 +59,7 @@ PRESETS = {
     "cpu": Preset(
         Config(heads=400, steps=700),
         seeds=3,
-        about="Two layers of width 128 on 164 countries; about 80 s a trial on one core, 12 min in all on two.",
+        about="Two layers of width 128 on 164 countries; what it cost on a busy machine stands in the results.",
     ),
     "paper": Preset(
         Config(
