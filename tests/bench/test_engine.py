@@ -15,7 +15,18 @@ import pytest
 from tests.bench.conftest import TOY
 
 from wheatstone.bench import registry
-from wheatstone.bench.engine import InlineEngine, LocalEngine, SilentWatcher, Task, execute_run, share_cores
+from wheatstone.bench.engine import (
+    Assignment,
+    InlineEngine,
+    LocalEngine,
+    SilentWatcher,
+    Task,
+    TrialsFailedError,
+    conclude,
+    execute_run,
+    share_cores,
+    unfinished,
+)
 from wheatstone.bench.errors import UserError
 from wheatstone.bench.files import hold
 from wheatstone.bench.run import Run
@@ -73,6 +84,38 @@ def test_findings_do_not_depend_on_the_engine(new_run: NewRun, toy, engine):
         Task(arm, seed): reference.measures[arm]["position"][seed] for arm, seed in tasks
     }
     assert all(any(call[:3] == (task, 40, 40) for call in watch.of("progress")) for task in tasks)
+
+
+def test_runs_share_the_workers(new_run: NewRun, toy, variant):
+    study = variant("import os; print(os.getpid(), os.environ['OMP_NUM_THREADS'], flush=True)")
+    runs = [
+        new_run(name, study=study, drift=drift, threads=threads)
+        for name, drift, threads in (("a", 0.5, 1), ("b", 1.5, 1), ("c", 2.5, 2))
+    ]
+    watches = [Recorder() for _ in runs]
+    assignments = [
+        Assignment(run, unfinished(run, study), watch, run.path.name) for run, watch in zip(runs, watches, strict=True)
+    ]
+    LocalEngine(jobs=1).execute(study, assignments)
+    logs = [(record.path / "worker.log").read_text().split() for run in runs for record in run.records()]
+    assert len({pid for pid, threads in logs if threads == "1"}) == 1, "one worker for the trials of both runs"
+    assert {threads for _, threads in logs[4:]} == {"2"}
+    for number, (run, watch) in enumerate(zip(runs, watches, strict=True)):
+        assert [task.arm for task, _ in watch.of("finished")] == ["drifting", "still"]
+        reference = new_run(f"reference-{number}", drift=(0.5, 1.5, 2.5)[number])
+        expected = execute_run(reference, toy, InlineEngine(), report=False)
+        assert conclude(run, study, report=False).measures == expected.measures
+
+
+def test_a_failure_names_the_run_where_there_are_several(new_run: NewRun, variant):
+    study = variant("if trial.config.drift == 9.0: raise RuntimeError('too fast')")
+    slow, fast = new_run("slow", study=study), new_run("fast", study=study, drift=9.0)
+    watch = SilentWatcher()
+    both = [Assignment(slow, unfinished(slow, study), watch, "drift=0.5")]
+    both += [Assignment(fast, unfinished(fast, study), watch, "drift=9")]
+    with pytest.raises(TrialsFailedError, match=r"^toy \(drift=9, drifting, seed 0\): RuntimeError: too fast\."):
+        LocalEngine(jobs=1).execute(study, both)
+    assert all(record.is_finished for record in slow.records())
 
 
 def test_a_finished_run_starts_no_worker(new_run: NewRun, toy, monkeypatch: pytest.MonkeyPatch):

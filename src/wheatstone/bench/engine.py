@@ -16,13 +16,14 @@ from wheatstone.bench.files import sweep_stale, write_json
 from wheatstone.bench.findings import Findings, collect
 from wheatstone.bench.pool import LocalEngine, TrialsFailedError
 from wheatstone.bench.trial import CHECKPOINT
-from wheatstone.bench.work import SilentWatcher, Task, Watcher, perform, share_cores, torch_threads
+from wheatstone.bench.work import Assignment, SilentWatcher, Task, Watcher, perform, share_cores, torch_threads
 
 if TYPE_CHECKING:
     from wheatstone.bench.run import Run
     from wheatstone.bench.study import Study
 
 __all__ = [
+    "Assignment",
     "Engine",
     "InlineEngine",
     "LocalEngine",
@@ -30,35 +31,40 @@ __all__ = [
     "Task",
     "TrialsFailedError",
     "Watcher",
+    "conclude",
     "execute_run",
     "perform",
     "share_cores",
+    "unfinished",
 ]
 
 
 class Engine(Protocol):
     """Performs trials."""
 
-    def execute(self, run: Run, study: Study[Any], tasks: Sequence[Task], watch: Watcher) -> None:
-        """Returns when all tasks have finished. Raises UserError when one cannot, after trying all the others."""
+    def execute(self, study: Study[Any], assignments: Sequence[Assignment]) -> None:
+        """Returns when all tasks of all runs have finished, in whatever order.
+
+        Raises UserError when one cannot, after trying all the others.
+        """
         ...
 
 
 class InlineEngine:
     """One trial after the other in this process, for debugging: faults of the study come through as they are."""
 
-    def execute(self, run: Run, study: Study[Any], tasks: Sequence[Task], watch: Watcher) -> None:
+    def execute(self, study: Study[Any], assignments: Sequence[Assignment]) -> None:
         """Stops at the first fault."""
-
-        with torch_threads(run.threads):
-            for task in tasks:
-                watch.started(task)
-                try:
-                    measures = perform(run, study, task, functools.partial(watch.progress, task))
-                except Exception as error:
-                    watch.failed(task, str(error))
-                    raise
-                watch.finished(task, measures)
+        for run, tasks, watch, _ in assignments:
+            with torch_threads(run.threads):
+                for task in tasks:
+                    watch.started(task)
+                    try:
+                        measures = perform(run, study, task, functools.partial(watch.progress, task))
+                    except Exception as error:
+                        watch.failed(task, str(error))
+                        raise
+                    watch.finished(task, measures)
 
 
 def execute_run(
@@ -73,21 +79,34 @@ def execute_run(
     if study.name != run.study_name:
         raise UserError(f"{run.path}: holds a run of '{run.study_name}', not of '{study.name}'")
     with run.lock():
-        sweep_stale(run.path, run.path / "inputs", run.path / "figures")
-        for arm in run.arms:
-            run.trial(arm, run.seeds[0]).config(study)
-        tasks: list[Task] = []
-        for record in run.records():
-            if record.is_finished:  # and was killed, perhaps, before it had dropped its checkpoint
-                (record.path / CHECKPOINT).unlink(missing_ok=True)
-            else:
-                tasks.append(Task(record.arm, record.seed))
-        if tasks:
-            engine.execute(run, study, tasks, watch or SilentWatcher())
-        findings = collect(run, study)
-        write_json(run.path / "findings.json", findings.to_json())
-        if report:
-            from wheatstone.bench.report import write_report
+        if tasks := unfinished(run, study):
+            engine.execute(study, [Assignment(run, tasks, watch or SilentWatcher())])
+        return conclude(run, study, report=report)
 
-            write_report(run, study)
+
+def unfinished(run: Run, study: Study[Any]) -> list[Task]:
+    """The trials that are left, after what killed processes left behind is swept away; the caller holds the run's lock.
+
+    Raises UserError for settings that the study refuses in any arm.
+    """
+    sweep_stale(run.path, run.path / "inputs", run.path / "figures")
+    for arm in run.arms:
+        run.trial(arm, run.seeds[0]).config(study)
+    tasks: list[Task] = []
+    for record in run.records():
+        if record.is_finished:  # and was killed, perhaps, before it had dropped its checkpoint
+            (record.path / CHECKPOINT).unlink(missing_ok=True)
+        else:
+            tasks.append(Task(record.arm, record.seed))
+    return tasks
+
+
+def conclude(run: Run, study: Study[Any], *, report: bool) -> Findings:
+    """Writes findings.json and, if asked for, figures and report.html; the caller holds the run's lock."""
+    findings = collect(run, study)
+    write_json(run.path / "findings.json", findings.to_json())
+    if report:
+        from wheatstone.bench.report import write_report
+
+        write_report(run, study)
     return findings

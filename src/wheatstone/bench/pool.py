@@ -15,9 +15,9 @@ import signal
 import subprocess
 import sys
 from collections import Counter, deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import wheatstone
 from wheatstone.bench import registry
@@ -25,7 +25,7 @@ from wheatstone.bench.environment import usable_cores
 from wheatstone.bench.errors import SHOWN_FAULTS, UserError
 from wheatstone.bench.files import disk_faults
 from wheatstone.bench.record import numeric
-from wheatstone.bench.work import THREAD_VARIABLES, Task, Watcher
+from wheatstone.bench.work import THREAD_VARIABLES, Assignment, Task
 
 if TYPE_CHECKING:
     from wheatstone.bench.run import Run
@@ -40,11 +40,24 @@ CLOSING_SECONDS = 5.0
 class TrialsFailedError(UserError):
     """Some trials could not be performed; the finished ones are kept."""
 
-    def __init__(self, study_name: str, failures: dict[Task, str]) -> None:
-        self.failures = failures
-        lines = [f"{study_name} ({task}): {message}" for task, message in list(failures.items())[:SHOWN_FAULTS]]
+    def __init__(self, study_name: str, failures: Mapping[str, str]) -> None:
+        """`failures`: trial, as 'plain, seed 0' -> what went wrong."""
+        self.failures = dict(failures)
+        lines = [f"{study_name} ({trial}): {message}" for trial, message in list(failures.items())[:SHOWN_FAULTS]]
         hidden = len(failures) - SHOWN_FAULTS
         super().__init__("\n".join(lines + ([f"... and {hidden} more trials"] if hidden > 0 else [])))
+
+
+class Job(NamedTuple):
+    """One trial of one of the runs."""
+
+    assignment: Assignment
+    task: Task
+
+    @property
+    def key(self) -> tuple[str, Task]:
+        """What tells this trial from every other one."""
+        return str(self.assignment.run.path), self.task
 
 
 class LocalEngine:
@@ -54,24 +67,25 @@ class LocalEngine:
         """`jobs` is the number of workers at most; None is one a usable core."""
         self.jobs = jobs
 
-    def execute(self, run: Run, study: Study[Any], tasks: Sequence[Task], watch: Watcher) -> None:
+    def execute(self, study: Study[Any], assignments: Sequence[Assignment]) -> None:
         """Performs all tasks. Raises TrialsFailedError when some of them failed, after all others have finished."""
-        waiting = deque(tasks)
-        attempts: Counter[Task] = Counter()
-        failures: dict[Task, str] = {}
-        with _crew(run, registry.origin(study)) as crew:
-            jobs = min(len(tasks), self.jobs or usable_cores())
+        waiting = deque(Job(assignment, task) for assignment in assignments for task in assignment.tasks)
+        attempts: Counter[tuple[str, Task]] = Counter()
+        failures: dict[str, str] = {}
+        with _crew(registry.origin(study)) as crew:
+            jobs = min(len(waiting), self.jobs or usable_cores())
             while waiting or crew.busy():
                 while waiting and len(crew.busy()) < jobs:
-                    task = waiting.popleft()
-                    attempts[task] += 1
-                    if attempts[task] == 1:
-                        watch.started(task)
-                    crew.give(task)
+                    job = waiting.popleft()
+                    attempts[job.key] += 1
+                    if attempts[job.key] == 1:
+                        job.assignment.watch.started(job.task)
+                    crew.give(job)
                 for worker, event in crew.events():
-                    task = worker.task
-                    if task is None:
+                    job = worker.job
+                    if job is None:
                         continue
+                    (run, _, watch, _), task = job
                     match event:
                         case {"event": "progress", "done": done, "total": total, "note": note}:
                             watch.progress(task, done, total, note)
@@ -79,20 +93,21 @@ class LocalEngine:
                         case {"event": "finished", "measures": measures}:
                             watch.finished(task, {name: numeric(value) for name, value in measures.items()})
                         case {"event": "failed", "message": message}:
-                            failures[task] = message
+                            failures[job.assignment.called(task)] = message
                             watch.failed(task, message)
-                        case {"event": "died", "how": how} if attempts[task] < ATTEMPTS:
-                            waiting.appendleft(task)
+                        case {"event": "died", "how": how} if attempts[job.key] < ATTEMPTS:
+                            waiting.appendleft(job)
                             watch.progress(task, 0, 1, f"the worker {how}; trying again from the last checkpoint")
                         case {"event": "died", "how": how}:
                             logs = run.trial(task.arm, task.seed).path / "worker.log", run.path / "worker.log"
-                            failures[task] = f"the worker {how}, {ATTEMPTS} times." + last_words(*logs)
-                            watch.failed(task, failures[task])
+                            message = f"the worker {how}, {ATTEMPTS} times." + last_words(*logs)
+                            failures[job.assignment.called(task)] = message
+                            watch.failed(task, message)
                         case _:
                             continue
-                    worker.task = None
+                    worker.job = None
         if failures:
-            raise TrialsFailedError(run.study_name, failures)
+            raise TrialsFailedError(study.name, failures)
 
 
 def last_words(*logs: Path) -> str:
@@ -105,15 +120,16 @@ def last_words(*logs: Path) -> str:
 
 
 class _Worker:
-    """One worker process and the task it is at."""
+    """One worker process and the trial it is at."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], threads: int) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         self.process = process
+        self.threads = threads
         self.tasks = process.stdin
         self.replies = process.stdout
-        self.task: Task | None = None
+        self.job: Job | None = None
         self.unread = b""
 
     def read(self) -> list[dict[str, Any]]:
@@ -126,24 +142,25 @@ class _Worker:
 
 
 class _Crew:
-    """The workers of one run."""
+    """The workers of one call of the engine."""
 
-    def __init__(self, run: Run, origin: registry.Origin) -> None:
-        self._run = run
+    def __init__(self, origin: registry.Origin) -> None:
         self._origin = origin
         self._selector = selectors.DefaultSelector()
         self._workers: list[_Worker] = []
-        self._log = run.path / "worker.log"
+        self._logs: set[Path] = set()
 
     def busy(self) -> list[_Worker]:
-        return [worker for worker in self._workers if worker.task is not None]
+        return [worker for worker in self._workers if worker.job is not None]
 
-    def give(self, task: Task) -> None:
-        """Hands the task to an idle worker, or to a new one."""
-        worker = next((worker for worker in self._workers if worker.task is None), None) or self._hire()
-        worker.task = task
+    def give(self, job: Job) -> None:
+        """Hands the trial to an idle worker with the threads of its run, or to a new one."""
+        run = job.assignment.run
+        idle = (worker for worker in self._workers if worker.job is None and worker.threads == run.threads)
+        worker = next(idle, None) or self._hire(run)
+        worker.job = job
         with contextlib.suppress(BrokenPipeError):  # it has died; its end of file says so
-            worker.tasks.write(json.dumps(task._asdict()).encode() + b"\n")
+            worker.tasks.write(task_line(run.path, job.task))
 
     def events(self) -> Iterator[tuple[_Worker, dict[str, Any]]]:
         """What the workers have to say, once at least one of them does."""
@@ -167,21 +184,13 @@ class _Crew:
                 worker.process.wait()
             worker.replies.close()
         self._selector.close()
-        if self._log.exists() and self._log.stat().st_size == 0:
-            self._log.unlink()
+        for log in self._logs:
+            if log.exists() and log.stat().st_size == 0:
+                log.unlink()
 
-    def _hire(self) -> _Worker:
-        with disk_faults(self._log), self._log.open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "wheatstone.bench.worker", str(self._run.path), *self._origin],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                bufsize=0,
-                env=worker_environment(self._run.threads),
-                process_group=0,  # Ctrl-C is for this process alone, which then closes the workers' stdin
-            )
-        worker = _Worker(process)
+    def _hire(self, run: Run) -> _Worker:
+        self._logs.add(run.path / "worker.log")
+        worker = _Worker(start_worker(self._origin, run.path, run.threads), run.threads)
         self._workers.append(worker)
         self._selector.register(worker.replies, selectors.EVENT_READ, worker)
         return worker
@@ -195,12 +204,35 @@ class _Crew:
 
 
 @contextlib.contextmanager
-def _crew(run: Run, origin: registry.Origin) -> Generator[_Crew]:
-    crew = _Crew(run, origin)
+def _crew(origin: registry.Origin) -> Generator[_Crew]:
+    crew = _Crew(origin)
     try:
         yield crew
     finally:
         crew.close()
+
+
+def task_line(run: Path, task: Task) -> bytes:
+    """The line on a worker's stdin that asks for one trial of the run in that directory."""
+    return json.dumps({"run": str(run), **task._asdict()}).encode() + b"\n"
+
+
+def start_worker(origin: registry.Origin, run: Path, threads: int) -> subprocess.Popen[bytes]:
+    """A worker process for a study, with pipes to its stdin and stdout; before its first trial it prints to a log.
+
+    `run` is the directory of that log, and what a person sees of the worker in a list of processes.
+    """
+    log = run / "worker.log"
+    with disk_faults(log), log.open("ab") as printed:
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "wheatstone.bench.worker", str(run), *origin],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=printed,
+            bufsize=0,
+            env=worker_environment(threads),
+            process_group=0,  # Ctrl-C is for this process alone, which then closes the workers' stdin
+        )
 
 
 def worker_environment(threads: int) -> dict[str, str]:

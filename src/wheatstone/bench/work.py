@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from wheatstone.bench.environment import usable_cores
@@ -69,6 +69,21 @@ class SilentWatcher:
     def finished(self, task: Task, measures: Mapping[str, float]) -> None: ...
 
     def failed(self, task: Task, message: str) -> None: ...
+
+
+class Assignment(NamedTuple):
+    """What an engine is to do for one run: several share the engine's workers."""
+
+    run: Run
+    tasks: Sequence[Task]
+    """The trials that have not finished."""
+    watch: Watcher
+    label: str = ""
+    """Names the run in messages where several are executed together."""
+
+    def called(self, task: Task) -> str:
+        """'phi=9, plain, seed 0'; without the label where there is none."""
+        return f"{self.label}, {task}" if self.label else str(task)
 
 
 class Share(NamedTuple):

@@ -1,6 +1,7 @@
 """A worker process of the local engine: `python -m wheatstone.bench.worker RUN_DIR PLACE ATTRIBUTE`.
 
-Tasks arrive as JSON lines on stdin, events leave as JSON lines on what was stdout. Whatever the study prints goes to
+Tasks arrive as JSON lines on stdin, each with its run directory (RUN_DIR is only the first one, to be seen in a list of
+processes), events leave as JSON lines on what was stdout. Whatever the study prints goes to
 the trial's worker.log, so it cannot corrupt the protocol. When stdin ends the process exits at once, in the middle of
 whatever it does: its parent is gone, and everything it writes survives a kill.
 """
@@ -16,7 +17,7 @@ import sys
 import threading
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from wheatstone.bench.errors import UserError
 from wheatstone.bench.files import plain
@@ -28,7 +29,7 @@ from wheatstone.bench.work import Task, perform, torch_threads
 
 def main() -> None:
     """Performs tasks until stdin ends."""
-    run_path, *place = sys.argv[1:]
+    _, *place = sys.argv[1:]
     channel = _Channel(tasks=os.dup(0), events=os.dup(1))  # private copies: a study's child processes get neither
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -36,9 +37,16 @@ def main() -> None:
     os.dup2(2, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()
-    run, origin = Run.open(Path(run_path)), Origin(*place)
+    origin = Origin(*place)
     while True:
-        _attempt(run, origin, channel.take(), channel)
+        _attempt(origin, channel.take(), channel)
+
+
+class _Order(NamedTuple):
+    """What one line on stdin asks for."""
+
+    run: Path
+    task: Task
 
 
 class _Channel:
@@ -47,11 +55,11 @@ class _Channel:
     def __init__(self, tasks: int, events: int) -> None:
         self._events = events
         self._sending = threading.Lock()
-        self._inbox: queue.SimpleQueue[Task] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[_Order] = queue.SimpleQueue()
         threading.Thread(target=self._listen, args=(tasks,), daemon=True).start()
 
-    def take(self) -> Task:
-        """The next task; waits for it."""
+    def take(self) -> _Order:
+        """The next trial to perform; waits for it."""
         return self._inbox.get()
 
     def send(self, **event: Any) -> None:
@@ -67,13 +75,18 @@ class _Channel:
     def _listen(self, tasks: int) -> None:
         with os.fdopen(tasks, "rb") as lines:
             for line in lines:
-                self._inbox.put(Task(**json.loads(line)))
+                order = json.loads(line)
+                self._inbox.put(_Order(Path(order.pop("run")), Task(**order)))
         os._exit(0)
 
 
-def _attempt(run: Run, origin: Origin, task: Task, channel: _Channel) -> None:
-    """Performs one task and says how it went. The study is imported here, so that its faults are the trial's."""
-    log = run.trial(task.arm, task.seed).path / "worker.log"
+def _attempt(origin: Origin, order: _Order, channel: _Channel) -> None:
+    """Performs one trial and says how it went. The study is imported here, so that its faults are the trial's."""
+    try:
+        run, task = Run.open(order.run), order.task
+        log = run.trial(task.arm, task.seed).path / "worker.log"
+    except UserError as error:
+        return channel.send(event="failed", message=str(error))
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         _redirect_output(log)
