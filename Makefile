@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format docs results bench clean
+.PHONY: help demo test faults lint format docs results bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -40,6 +40,9 @@ demo: $(VENV)/.demo  ## grok a small real knowledge graph, ask it, see its circu
 
 test: $(VENV)/.dev  ## all tests with coverage; warnings are errors
 	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+
+faults: $(VENV)/.dev  ## a hundred kill -9 over the life of a run, none of which may change a finding
+	$(BIN)/python -m tests.faults.campaign $(ARGS)
 
 lint: $(VENV)/.dev  ## ruff, pyright, import layers
 	$(BIN)/ruff check .
