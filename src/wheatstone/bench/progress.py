@@ -100,13 +100,20 @@ def follow(run: Run, stream: TextIO | None = None) -> Generator[Watcher]:
 
     `stream` is stderr when None.
     """
-    target: TextIO = stream or sys.stderr
     trials = list(run.records())
     finished = sum(record.is_finished for record in trials)
-    state = f", {finished} of {len(trials)} trials are done already" if finished else f", {len(trials)} trials"
-    print(f"Run directory: {run.path}{state}", file=target, flush=True)
-    tally = Tally(len(trials), finished, time.monotonic(), finished)
-    if finished == len(trials):
+    with follow_trials(f"Run directory: {run.path}", len(trials), finished, stream) as watch:
+        yield watch
+
+
+@contextmanager
+def follow_trials(head: str, total: int, finished: int, stream: TextIO | None = None) -> Generator[Watcher]:
+    """A watcher of `total` trials, of which `finished` are done already; prints `head` and these numbers first."""
+    target: TextIO = stream or sys.stderr
+    state = f", {finished} of {total} trials are done already" if finished else f", {total} trials"
+    print(f"{head}{state}", file=target, flush=True)
+    tally = Tally(total, finished, time.monotonic(), finished)
+    if finished == total:
         yield PlainWatcher(tally, target)
     elif target.isatty():
         with _bars(target) as bars:

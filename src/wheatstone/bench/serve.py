@@ -1,8 +1,8 @@
 """A local page of all runs: what is running, live curves, verdicts, and the way to each report.
 
 It listens on 127.0.0.1 only, answers reading requests only, refuses a Host header that is not this machine (so that no
-web page can reach it under a name of its own), and serves nothing but runs that lie directly in its folder, and of each
-only its report and its figures.
+web page can reach it under a name of its own), and serves nothing but runs that lie directly in its folder or are a
+point of a sweep there, and of each only its report and its figures.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import math
 import os
 import socket
 from collections.abc import Iterable
+from itertools import starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from wheatstone.bench.errors import UserError
 from wheatstone.bench.findings import Findings
@@ -21,6 +23,7 @@ from wheatstone.bench.report import ASSETS
 from wheatstone.bench.report.html import Html, page, tag
 from wheatstone.bench.report.verdicts import outcome_badge
 from wheatstone.bench.run import Run
+from wheatstone.bench.sweep.directory import Sweep, is_sweep
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -56,11 +59,18 @@ def make_app(runs: Path) -> Starlette:
             return PlainTextResponse("no such run", 404)
         return JSONResponse(live_curves(run), headers={"Cache-Control": "no-store"})
 
-    def report(request: Request) -> Response:
-        run = _find(root, request.path_params["run"])
-        if run is None or not (run.path / "report.html").is_file():
+    def page_of(name: str) -> Response:
+        run, sweep = _find(root, name), _inside(root, name)
+        place = run.path if run else sweep if sweep and is_sweep(sweep) else None
+        if place is None or not (place / "report.html").is_file():
             return PlainTextResponse("no report yet", 404)
-        return FileResponse(run.path / "report.html", media_type="text/html")
+        return FileResponse(place / "report.html", media_type="text/html")
+
+    def report(request: Request) -> Response:
+        return page_of(request.path_params["run"])
+
+    def point_report(request: Request) -> Response:
+        return page_of(f"{request.path_params['run']}/points/{request.path_params['point']}")
 
     def picture(request: Request) -> Response:
         run, name = _find(root, request.path_params["run"]), request.path_params["name"]
@@ -73,9 +83,10 @@ def make_app(runs: Path) -> Starlette:
         routes=[
             Route("/", index),
             Route("/api/runs", all_runs),
-            Route("/api/runs/{run}/metrics", metrics),
-            Route("/runs/{run}/", report),
-            Route("/runs/{run}/figures/{name}", picture),
+            Route("/api/runs/{run:path}/metrics", metrics),
+            Route("/runs/{run:path}/figures/{name}", picture),
+            Route("/runs/{run:path}/points/{point}/report.html", point_report),
+            Route("/runs/{run:path}/", report),
         ],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK), www_redirect=False)],
     )
@@ -97,14 +108,41 @@ def run_server(runs: Path, port: int) -> None:
 
 
 def summaries(root: Path) -> list[dict[str, Any]]:
-    """One dict a run directly under `root`, the newest first; a damaged one says what is wrong with it."""
-    found: list[tuple[float, dict[str, Any]]] = []
-    for place in sorted(root.glob("*/run.json")):
-        try:
-            found.append((place.stat().st_mtime, _summary(Run.open(place.parent))))
-        except (UserError, OSError) as fault:
-            found.append((0.0, {"name": place.parent.name, "state": "damaged", "fault": str(fault)}))
-    return [summary for _, summary in sorted(found, key=lambda pair: -pair[0])]
+    """One dict a run directly under `root`, the newest first, then one a point of each sweep there, in its order.
+
+    A damaged one says what is wrong with it. The name of a point is its path: 'sweep/points/phi=9'.
+    """
+    found = [_summary_of(place.parent, root) for place in root.glob("*/run.json")]
+    sweeps = sorted(root.glob("*/sweep.json"), key=_age)
+    points = [_summary_of(place.parent, root) for sweep in sweeps for place in _point_places(sweep.parent)]
+    return [*sorted(found, key=lambda one: (_age(root / one["name"] / "run.json"), one["name"])), *points]
+
+
+def _age(place: Path) -> float:
+    """A key that puts the newest file first, and one that has just gone last."""
+    try:
+        return -place.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _point_places(sweep: Path) -> list[Path]:
+    """run.json of each point that has begun, in the order of the grid."""
+    try:
+        opened = Sweep.open(sweep)
+    except UserError:
+        return sorted(sweep.glob("points/*/run.json"))
+    places = (opened.run_path(point) / "run.json" for point in opened.grid.points())
+    return [place for place in places if place.exists()]
+
+
+def _summary_of(path: Path, root: Path) -> dict[str, Any]:
+    name = path.relative_to(root).as_posix()
+    sweep = {"sweep": path.parent.parent.name} if path.parent != root else {}
+    try:
+        return {**_summary(Run.open(path)), "name": name, **sweep}
+    except (UserError, OSError) as fault:
+        return {"name": name, "state": "damaged", "fault": str(fault), **sweep}
 
 
 def _summary(run: Run) -> dict[str, Any]:
@@ -112,7 +150,6 @@ def _summary(run: Run) -> dict[str, Any]:
     finished = sum(record.is_finished for record in records)
     findings = run.findings() if finished == len(records) else None
     return {
-        "name": run.path.name,
         "study": run.study_name,
         "preset": run.preset,
         "seeds": list(run.seeds),
@@ -168,8 +205,14 @@ def thinned(curve: list[Any], most: int = MOST_POINTS) -> list[Any]:
 
 def index_page(found: Iterable[dict[str, Any]]) -> Html:
     """The page of all runs; its script asks again every few seconds and draws the curves of a run on demand."""
-    rows = [_row(summary) for summary in found]
-    body = tag("section", *rows) if rows else tag("p", "No runs yet: wheatstone run STUDY makes one.", class_="card")
+    summaries = list(found)
+    rows = [_row(summary) for summary in summaries if "sweep" not in summary]
+    sweeps: dict[str, list[dict[str, Any]]] = {}
+    for summary in summaries:
+        if "sweep" in summary:
+            sweeps.setdefault(summary["sweep"], []).append(summary)
+    none = tag("p", "No runs yet: wheatstone run STUDY makes one.", class_="card")
+    body = tag("section", *rows, *starmap(_sweep, sweeps.items())) if summaries else none
     return page(
         "wheatstone runs",
         (ASSETS / "page.css").read_text(encoding="utf-8"),
@@ -184,6 +227,17 @@ def index_page(found: Iterable[dict[str, Any]]) -> Html:
     )
 
 
+def _sweep(name: str, points: list[dict[str, Any]]) -> Html:
+    """A sweep with its points folded away; the link is to the report of them all."""
+    finished = sum(point["state"] == "finished" for point in points)
+    return tag(
+        "section",
+        tag("h2", "Sweep ", tag("code", name)),
+        tag("p", tag("a", "report of all points", href=f"/runs/{quote(name)}/"), class_="lead"),
+        tag("details", tag("summary", f"{len(points)} points, {finished} finished"), *map(_row, points)),
+    )
+
+
 def _row(summary: dict[str, Any]) -> Html:
     name = summary["name"]
     if summary["state"] == "damaged":
@@ -193,7 +247,7 @@ def _row(summary: dict[str, Any]) -> Html:
     ]
     state = tag("b", summary["state"], class_="state")
     trials = tag("span", f"{summary['finished']} of {summary['trials']} trials", class_="trials")
-    link = tag("a", "report", href=f"/runs/{name}/") if summary["has_report"] else None
+    link = tag("a", "report", href=f"/runs/{quote(name)}/") if summary["has_report"] else None
     return tag(
         "article",
         tag("h3", f"{summary['study']} · {summary['preset']}"),
@@ -207,8 +261,14 @@ def _row(summary: dict[str, Any]) -> Html:
 
 
 def _find(root: Path, name: str) -> Run | None:
-    """The run of that name directly under `root`; None for anything else, whatever the name looks like."""
-    folder = _inside(root, name)
+    """The run of that name directly under `root`, or the point 'sweep/points/name'; None for anything else."""
+    parts = name.split("/")
+    is_point = len(parts) == 3 and parts[1] == "points"
+    if len(parts) > 1 and not is_point:
+        return None
+    folder: Path | None = root
+    for part in parts:
+        folder = _inside(folder, part) if folder else None
     if folder is None or not folder.is_dir():
         return None
     try:

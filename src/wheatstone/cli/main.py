@@ -38,6 +38,7 @@ COMMANDS = {
     "list": Command("catalogue:list_studies", "list", "every study: family, claim, last verdict"),
     "show": Command("catalogue:show_study", "show STUDY", "the paper, the method, arms, claims, presets, cost"),
     "run": Command("run:run_study", "run STUDY [--preset cpu]", "measure a study's claims, arm against arm", True),
+    "sweep": Command("sweep:sweep_study", "sweep STUDY --grid phi=3,9", "a grid of settings, one report", True),
     "apply": Command("apply:apply_verb", "apply STUDY VERB INPUT", "a study's method on a file of yours", True),
     "grok": Command("apply:grok", "grok FACTS.tsv", "train on a knowledge graph until it groks", True),
     "ask": Command("apply:ask", 'ask RUN "A | r1 | r2"', "multi-hop questions, answered from the weights"),

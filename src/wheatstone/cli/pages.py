@@ -14,7 +14,6 @@ from wheatstone.bench.errors import UserError
 from wheatstone.bench.place import RUNS
 
 if TYPE_CHECKING:
-    from wheatstone.bench.run import Run
     from wheatstone.bench.study import Study
 
 
@@ -23,7 +22,7 @@ class ReportOptions:
     """Which run to report on."""
 
     run: Path
-    """The run directory, as `wheatstone run` prints it."""
+    """The directory of a run or a sweep, as `wheatstone run` and `wheatstone sweep` print it."""
     study: Path | None = None
     """The file of a study that is not installed, as my_study.py."""
     json: bool = False
@@ -34,12 +33,15 @@ def report(arguments: Sequence[str]) -> int:
     """Write a run's page again from its directory, finished or not, and say where it is."""
     from wheatstone.bench.findings import collect
     from wheatstone.bench.run import Run
+    from wheatstone.bench.sweep.directory import is_sweep
     from wheatstone.cli.options import parse
 
     about = "Write a run's page again from what its directory holds, finished or not, and say where it is."
     options = parse(ReportOptions, arguments, "report", about)
+    if is_sweep(options.run):
+        return _report_sweep(options)
     run = Run.open(options.run)
-    study = _study(run, options.study)
+    study = _study(run.path, run.study_name, options.study)
     if options.json:
         print(json.dumps(collect(run, study).to_json(), indent=2, ensure_ascii=False))
         return 0
@@ -52,16 +54,34 @@ def report(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _study(run: Run, file: Path | None) -> Study[Any]:
+def _report_sweep(options: ReportOptions) -> int:
+    from wheatstone.bench.sweep.directory import Sweep
+    from wheatstone.bench.sweep.findings import collect_sweep
+
+    sweep = Sweep.open(options.run)
+    study = _study(sweep.path, sweep.study_name, options.study)
+    found = collect_sweep(sweep, study)
+    if options.json:
+        print(json.dumps(found.to_json(), indent=2, ensure_ascii=False))
+        return 0
+    from wheatstone.bench.sweep.report import write_sweep_report
+    from wheatstone.cli.sweep import print_sweep
+
+    path = write_sweep_report(sweep, study, found)
+    print_sweep(found)
+    print(f"\nReport: {path}")
+    return 0
+
+
+def _study(place: Path, name: str, file: Path | None) -> Study[Any]:
+    """The study of a directory, from the file that was named or from what is installed."""
     from wheatstone.bench.registry import cards, load, load_file
 
     if file is not None:
         return load_file(file)
-    if run.study_name not in [card.name for card in cards()]:
-        raise UserError(
-            f"{run.path}: a run of '{run.study_name}', which is not installed. Name its file: --study my_study.py"
-        )
-    return load(run.study_name)
+    if name not in [card.name for card in cards()]:
+        raise UserError(f"{place}: a run of '{name}', which is not installed. Name its file: --study my_study.py")
+    return load(name)
 
 
 @dataclass(frozen=True)

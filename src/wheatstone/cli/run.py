@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from wheatstone.bench.errors import UserError, did_you_mean
 from wheatstone.bench.place import run_path
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from wheatstone.bench.run import Run
     from wheatstone.bench.study import Study
 
+OptionsT = TypeVar("OptionsT")
+
 USAGE = """usage: wheatstone run STUDY [--preset cpu] [--seeds 3] [--arms a,b] [--engine local|inline] [--jobs N]
-                      [--out DIR] [--fresh] [--config.FIELD VALUE ...]
+                      [--threads N] [--out DIR] [--fresh] [--config.FIELD VALUE ...]
 
 Measure a study's claims, arm against arm. STUDY is a name of `wheatstone list` or a file my_study.py.
 All options with the study's own settings: wheatstone run STUDY --help"""
@@ -45,6 +47,8 @@ class Options:
     """local: worker processes that share the cores; inline: in this process, for debugging."""
     jobs: int | None = None
     """Worker processes at most. None: one a core."""
+    threads: int | None = None
+    """Threads of each trial. None: an equal share of the cores. A directory keeps the number that it began with."""
     out: Path | None = None
     """The run directory. None: runs/<study>-<preset>-<digest of the settings>."""
     fresh: bool = False
@@ -61,12 +65,14 @@ def run_study(arguments: Sequence[str]) -> int:
     if arguments[0].startswith("-"):
         raise UserError(f"wheatstone run: the study comes first, before {arguments[0]}.\n{USAGE}")
     study = load(arguments[0])
-    options, config = parse(study, arguments[1:])
+    options, config = parse(study, arguments[1:], Options)
     run = open_run(study, options, config)
     return execute(run, study, engine_of(options))
 
 
-def parse(study: Study[Any], arguments: Sequence[str]) -> tuple[Options, Any]:
+def parse(
+    study: Study[Any], arguments: Sequence[str], options_type: type[OptionsT], command: str = "run"
+) -> tuple[OptionsT, Any]:
     """The general options and the study's checked config. Exits with 2 for a word that is no option."""
     import tyro
 
@@ -78,32 +84,45 @@ def parse(study: Study[Any], arguments: Sequence[str]) -> tuple[Options, Any]:
     both = dataclasses.make_dataclass(
         "Both",
         [
-            ("options", Annotated[Options, tyro.conf.arg(name="")], dataclasses.field(default_factory=Options)),
+            (
+                "options",
+                Annotated[options_type, tyro.conf.arg(name="")],
+                dataclasses.field(default_factory=options_type),
+            ),
             ("config", study.config, dataclasses.field(default=study.presets[preset].config)),
         ],
         frozen=True,
     )
     about = f"{study.card.title}. {study.card.source}"
-    given: Any = tyro.cli(both, prog=f"wheatstone run {study.name}", description=about, args=list(arguments))
+    given: Any = tyro.cli(both, prog=f"wheatstone {command} {study.name}", description=about, args=list(arguments))
     return given.options, validate(study.config, to_json(given.config), study.name)
 
 
 def open_run(study: Study[Any], options: Options, config: Any) -> Run:
     """The run directory of these options, new or as it was left."""
     from wheatstone.bench.run import Run
-    from wheatstone.bench.work import share_cores
 
     preset = study.presets[options.preset]
     seeds = parse_seeds(options.seeds, preset.seeds)
-    arms = _arms(study, options)
+    arms = chosen_arms(study, options)
+    threads = threads_of(options, len(arms) * len(seeds))
     path = options.out or run_path(study, options.preset, config, seeds, arms)
     if options.fresh and path.exists():
         discard(path, study)
-    if options.jobs is not None and options.jobs < 1:
-        raise UserError(f"--jobs: got {options.jobs}, must be at least 1 (worker processes).")
-    jobs = 1 if options.engine == "inline" else options.jobs
-    threads = share_cores(len(arms) * len(seeds), jobs).threads
     return Run.create(path, study, options.preset, config, seeds, arms, threads)
+
+
+def threads_of(options: Options, trials: int) -> int:
+    """Threads of each trial. Raises UserError for numbers that cannot be."""
+    from wheatstone.bench.work import share_cores
+
+    for name, value in (("jobs", options.jobs), ("threads", options.threads)):
+        if value is not None and value < 1:
+            meaning = "worker processes" if name == "jobs" else "threads of each trial"
+            raise UserError(f"--{name}: got {value}, must be at least 1 ({meaning}).")
+    if options.threads is not None:
+        return options.threads
+    return share_cores(trials, 1 if options.engine == "inline" else options.jobs).threads
 
 
 def discard(path: Path, study: Study[Any]) -> None:
@@ -153,7 +172,8 @@ def parse_seeds(text: str | None, usual: int) -> tuple[int, ...]:
     return numbers
 
 
-def _arms(study: Study[Any], options: Options) -> tuple[str, ...]:
+def chosen_arms(study: Study[Any], options: Options) -> tuple[str, ...]:
+    """The arms that were asked for, else the preset's. Raises UserError for one that the study does not have."""
     known = [arm.name for arm in study.arms]
     if options.arms is None:
         return study.presets[options.preset].arms or tuple(known)

@@ -91,4 +91,5 @@ def number(value: float | int | None, digits: int = 4) -> str:
         return f"{value:.{digits - 1}g}"
     places = max(0, digits - 1 - math.floor(math.log10(size)))
     shown = f"{value:.{min(places, digits)}f}"
-    return shown.rstrip("0").rstrip(".") if "." in shown else shown
+    short = shown.rstrip("0").rstrip(".") if "." in shown else shown
+    return "0" if short == "-0" else short

@@ -12,7 +12,7 @@ import functools
 import gzip
 import importlib.util
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ from wheatstone.bench.exhibit import Exhibit, Note, Table, to_json
 from wheatstone.bench.files import write_atomically
 from wheatstone.bench.findings import Findings, collect
 from wheatstone.bench.report import sections
-from wheatstone.bench.report.html import Html, embedded_json, page, paragraphs, tag
+from wheatstone.bench.report.html import Html, embedded_json, join, page, paragraphs, tag
 from wheatstone.bench.report.verdicts import METHOD, verdict_table
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def write_report(run: Run, study: Study[Any]) -> Path:
     for name in names:
         if names.count(name) > 1:
             raise UserError(f"{study.name}: two exhibits are called '{name}'; each needs a name of its own.")
-    pictures = _write_figures(run.path / "figures", exhibits, run.arms)
+    pictures = write_figures(run.path / "figures", exhibits, run.arms)
     path = run.path / "report.html"
     write_atomically(path, report_page(findings, study, exhibits, pictures).encode())
     return path
@@ -58,12 +58,6 @@ def write_report(run: Run, study: Study[Any]) -> Path:
 def report_page(findings: Findings, study: Study[Any], exhibits: Sequence[Exhibit], pictures: dict[str, bytes]) -> Html:
     """The whole page. `pictures`: exhibit name -> PNG, shown where scripts do not run."""
     arms = list(findings.arms)
-    room, shown = PICTURES_LIMIT, dict[str, bytes]()
-    for name, picture in pictures.items():
-        if len(picture) <= room:
-            room -= len(picture)
-            shown[name] = picture
-    has_plots = any(figure(exhibit, arms) is not None for exhibit in exhibits)
     return page(
         f"{study.card.title} · {findings.preset}",
         (ASSETS / "page.css").read_text(encoding="utf-8"),
@@ -74,11 +68,7 @@ def report_page(findings: Findings, study: Study[Any], exhibits: Sequence[Exhibi
             tag("div", verdict_table(findings.verdicts, arms), class_="card"),
             tag("details", tag("summary", "How a verdict is reached"), tag("p", METHOD), class_="about"),
             tag("h2", "Exhibits", id="exhibits") if exhibits else None,
-            tag(
-                "div",
-                *(sections.exhibit_section(exhibit, shown.get(exhibit.name), arms) for exhibit in exhibits),
-                class_="exhibits",
-            ),
+            exhibits_section(exhibits, pictures, arms),
             tag("h2", "Every seed", id="measures"),
             tag("div", sections.measures_section(findings, study), class_="card"),
             tag("h2", "Cost", id="cost"),
@@ -92,9 +82,27 @@ def report_page(findings: Findings, study: Study[Any], exhibits: Sequence[Exhibi
             tag("footer", f"wheatstone {wheatstone.__version__}. {study.card.source}."),
         ),
         embedded_json("findings", findings.to_json()),
-        Html(f'<script type="text/plain" id="plotly-gzip">{_packed_plotly()}</script>') if has_plots else Html(""),
-        tag("script", Html((ASSETS / "report.js").read_text(encoding="utf-8"))) if has_plots else Html(""),
+        plotting(exhibits, arms),
     )
+
+
+def exhibits_section(exhibits: Sequence[Exhibit], pictures: Mapping[str, bytes], arms: Sequence[str]) -> Html:
+    """All exhibits with their pictures, as far as the page has room for these."""
+    room, shown = PICTURES_LIMIT, dict[str, bytes]()
+    for name, picture in pictures.items():
+        if len(picture) <= room:
+            room -= len(picture)
+            shown[name] = picture
+    each = (sections.exhibit_section(exhibit, shown.get(exhibit.name), arms) for exhibit in exhibits)
+    return tag("div", *each, class_="exhibits")
+
+
+def plotting(exhibits: Sequence[Exhibit], arms: Sequence[str]) -> Html:
+    """The scripts that draw the interactive figures, for the end of a page; empty where there is none to draw."""
+    if all(figure(exhibit, arms) is None for exhibit in exhibits):
+        return Html("")
+    library = Html(f'<script type="text/plain" id="plotly-gzip">{_packed_plotly()}</script>')
+    return join([library, tag("script", Html((ASSETS / "report.js").read_text(encoding="utf-8")))])
 
 
 def _header(findings: Findings, study: Study[Any], exhibits: Sequence[Exhibit]) -> Html:
@@ -135,7 +143,7 @@ def _again(findings: Findings, study: Study[Any]) -> Html:
     return tag("div", *parts)
 
 
-def _write_figures(folder: Path, exhibits: Sequence[Exhibit], arms: Sequence[str]) -> dict[str, bytes]:
+def write_figures(folder: Path, exhibits: Sequence[Exhibit], arms: Sequence[str]) -> dict[str, bytes]:
     """figures/<name>.json (the exhibit's numbers), .plotly.json (interactive) and .png; returns name -> PNG."""
     pictures: dict[str, bytes] = {}
     for exhibit in exhibits:
