@@ -13,14 +13,17 @@ The last two change gradients and are combined with AdamW, as in their papers.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge, Gt, Lt
+from jaxtyping import Float
 from torch import Tensor
 
 from wheatstone.learn.models.transformer import Transformer
+from wheatstone.learn.stack import Stack
 
 Name = Literal["adamw", "muon", "grokfast", "orthograd"]
 
@@ -58,24 +61,31 @@ class OptimiserConfig:
 
 
 class Optimiser:
-    """The parameters of one model, updated by `step` from the gradients that backward left in them."""
+    """The parameters of one model or of a stack, updated by `step` from the gradients that backward left in them.
 
-    def __init__(self, model: Transformer, cfg: OptimiserConfig, total_steps: int) -> None:
+    Whatever couples the parameters of a model (the norm of the gradient, Muon, orthograd) looks at each replica of a
+    stack by itself, so a replica is updated as it would be alone.
+    """
+
+    def __init__(self, model: Transformer | Stack, cfg: OptimiserConfig, total_steps: int) -> None:
         self.cfg, self.total_steps = cfg, total_steps
-        self.parameters = [p for p in model.parameters() if p.requires_grad]
-        matrices = model.hidden_matrices() if cfg.name == "muon" else []
-        in_muon = {id(p) for p in matrices}
-        rest = [p for p in self.parameters if id(p) not in in_muon]
-        fused = torch.device(self.parameters[0].device).type in ("cpu", "cuda")
-        groups = [
-            {"params": [p for p in rest if p.ndim == 2], "weight_decay": cfg.weight_decay},
-            {"params": [p for p in rest if p.ndim != 2], "weight_decay": 0.0},
+        self.replicas = len(model) if isinstance(model, Stack) else None
+        first = model.models[0] if isinstance(model, Stack) else model
+        named = model.named if isinstance(model, Stack) else dict(model.named_parameters())
+        in_muon = {id(p) for p in first.hidden_matrices()} if cfg.name == "muon" else set[int]()
+        matrices, tables, vectors = list[Tensor](), list[Tensor](), list[Tensor]()
+        for name, parameter in first.named_parameters():
+            group = matrices if id(parameter) in in_muon else tables if parameter.ndim == 2 else vectors
+            group.append(named[name])
+        self.parameters = list(named.values())
+        groups = [{"params": tables, "weight_decay": cfg.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+        fused = self.parameters[0].device.type in ("cpu", "cuda")
+        self.parts: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW(groups, lr=cfg.lr, betas=(0.9, cfg.beta2), fused=fused)
         ]
-        adamw = torch.optim.AdamW(groups, lr=cfg.lr, betas=(0.9, cfg.beta2), fused=fused)
-        self.parts: list[torch.optim.Optimizer] = [adamw]
         if matrices:
-            muon = torch.optim.Muon(matrices, lr=cfg.matrix_lr, weight_decay=cfg.matrix_decay, momentum=cfg.momentum)
-            self.parts.append(muon)
+            muon = torch.optim.Muon if self.replicas is None else StackedMuon
+            self.parts.append(muon(matrices, lr=cfg.matrix_lr, weight_decay=cfg.matrix_decay, momentum=cfg.momentum))
         self.peaks = [[group["lr"] for group in part.param_groups] for part in self.parts]
         self.slow = [torch.zeros_like(p) for p in self.parameters] if cfg.name == "grokfast" else []
 
@@ -92,7 +102,7 @@ class Optimiser:
 
     def step(self, step: int) -> None:
         """One update at the rate of 0-based `step`; clears the gradients."""
-        torch.nn.utils.clip_grad_norm_(self.parameters, self.cfg.clip)
+        self._clip()
         if self.cfg.name == "grokfast":
             self._amplify_slow_part()
         elif self.cfg.name == "orthograd":
@@ -103,6 +113,18 @@ class Optimiser:
                 group["lr"] = peak * share
             part.step()
             part.zero_grad(set_to_none=True)
+
+    @torch.no_grad()
+    def _clip(self) -> None:
+        """Scale the gradient of each replica to a norm of `clip` at most."""
+        if self.replicas is None:
+            torch.nn.utils.clip_grad_norm_(self.parameters, self.cfg.clip)
+            return
+        grads = [p.grad for p in self.parameters if p.grad is not None]
+        norms = torch.stack([grad.flatten(1).norm(dim=1) for grad in grads]).norm(dim=0)
+        scale = (self.cfg.clip / (norms + 1e-6)).clamp(max=1.0)  # as torch.nn.utils.clip_grad_norm_ has it
+        for grad in grads:
+            grad.mul_(over(scale, grad))
 
     @torch.no_grad()
     def _amplify_slow_part(self) -> None:
@@ -119,19 +141,27 @@ class Optimiser:
             grad = parameter.grad
             if grad is None:
                 continue
-            along = (parameter * grad).sum() / (parameter.square().sum() + 1e-30)
+            along = self._sum(parameter * grad) / (self._sum(parameter.square()) + 1e-30)
             across = grad - along * parameter
-            parameter.grad = across * (grad.norm() / (across.norm() + 1e-30))
+            parameter.grad = across * (self._sum(grad.square()).sqrt() / (self._sum(across.square()).sqrt() + 1e-30))
 
-    def state_tensors(self) -> dict[str, Tensor]:
-        """Everything that the next step depends on, as named tensors."""
-        found = {f"slow.{i}": slow for i, slow in enumerate(self.slow)}
+    def _sum(self, x: Tensor) -> Tensor:
+        """The sum of x, of each replica alone, in a shape that broadcasts against x."""
+        return x.sum() if self.replicas is None else x.sum(tuple(range(1, x.ndim)), keepdim=True)
+
+    def state_tensors(self, replica: int | None = None) -> dict[str, Tensor]:
+        """Everything that the next step depends on, as named tensors; of one replica, as if it had been alone."""
+
+        def own(value: Tensor) -> Tensor:
+            return value if replica is None or value.ndim == 0 else value[replica]
+
+        found = {f"slow.{i}": own(slow) for i, slow in enumerate(self.slow)}
         for i, part in enumerate(self.parts):
             for j, values in part.state_dict()["state"].items():
-                found |= {f"part.{i}.{j}.{key}": torch.as_tensor(value) for key, value in values.items()}
+                found |= {f"part.{i}.{j}.{key}": own(torch.as_tensor(value)) for key, value in values.items()}
         return found
 
-    def load_state_tensors(self, tensors: dict[str, Tensor]) -> None:
+    def load_state_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         """Put back what `state_tensors` gave."""
         states: list[dict[int, dict[str, Any]]] = [{} for _ in self.parts]
         for name, tensor in tensors.items():
@@ -142,3 +172,53 @@ class Optimiser:
                 states[int(i)].setdefault(int(rest[0]), {})[rest[1]] = tensor
         for part, state in zip(self.parts, states, strict=True):
             part.load_state_dict({"state": state, "param_groups": part.state_dict()["param_groups"]})
+
+    def load_replicas(self, replicas: Sequence[Mapping[str, Tensor]]) -> None:
+        """Put back what `state_tensors` gave for each model of the stack; all of them have made as many steps."""
+        first = replicas[0]
+        self.load_state_tensors(
+            {name: v if v.ndim == 0 else torch.stack([one[name] for one in replicas]) for name, v in first.items()}
+        )
+
+
+class StackedMuon(torch.optim.Optimizer):
+    """`torch.optim.Muon` for matrices [replica, row, column], which the library refuses; the same update for each."""
+
+    def __init__(self, params: list[Tensor], lr: float, weight_decay: float, momentum: float) -> None:
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride], it takes no closure
+        """One update with Nesterov momentum, orthogonalised, larger by sqrt(rows / columns) for tall matrices."""
+        for group in self.param_groups:
+            lr, momentum = group["lr"], group["momentum"]
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                state = self.state[parameter]
+                average = state.setdefault("momentum_buffer", torch.zeros_like(parameter))
+                average.lerp_(parameter.grad, 1 - momentum)
+                update = orthogonalised(parameter.grad.lerp(average, momentum))
+                parameter.mul_(1 - lr * group["weight_decay"])
+                rows, columns = parameter.shape[-2:]
+                parameter.add_(update, alpha=-lr * math.sqrt(max(1.0, rows / columns)))
+
+
+def orthogonalised(x: Float[Tensor, "replica row column"]) -> Tensor:
+    """About U V^T of each matrix's singular value decomposition, in bfloat16: five Newton-Schulz steps (Jordan 2024).
+
+    The polynomial's coefficients trade exactness for speed: singular values end between 0.7 and 1.2, not at 1.
+    """
+    a, b, c = 3.4445, -4.7750, 2.0315
+    tall = x.shape[-2] > x.shape[-1]
+    y = (x.mT if tall else x).bfloat16()
+    y = y / y.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
+    for _ in range(5):
+        gram = y @ y.mT
+        y = torch.baddbmm(y, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), y, beta=a)
+    return y.mT if tall else y
+
+
+def over(scale: Float[Tensor, " replica"], x: Tensor) -> Tensor:
+    """`scale` in a shape that broadcasts over the replicas of x."""
+    return scale.view(-1, *[1] * (x.ndim - 1))

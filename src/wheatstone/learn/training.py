@@ -11,8 +11,8 @@ stops the gradients that grokking needs (Prieto et al. 2025, arXiv:2501.04697).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -26,6 +26,7 @@ from torch import Tensor
 from wheatstone.learn.models.transformer import Transformer
 from wheatstone.learn.optimisers import Optimiser, OptimiserConfig
 from wheatstone.learn.sequences import NO_TARGET, Sequences
+from wheatstone.learn.stack import Stack
 
 CHECKPOINT_SECONDS = 20.0
 PROGRESS_EVERY = 5
@@ -106,92 +107,249 @@ def evaluation_steps(total: int, count: int) -> list[int]:
     return sorted({round(step) for step in np.geomspace(1, total, count)})
 
 
-def fit(
-    model: Transformer,
-    data: Sequences,
-    cfg: FitConfig,
-    *,
-    order_seed: int,
-    evaluate: Evaluate | None = None,
-    keeper: Keeper | None = None,
-    on_evaluation: Callable[[Point, Transformer], None] | None = None,
-) -> Fitted:
-    """Train `model` in place on `data`.
+@dataclass(frozen=True)
+class Training:
+    """Everything that a training run needs: the arguments of `fit`."""
 
-    Arguments:
-        order_seed: seeds the order of rows and dropout.
-        evaluate: called on the model (in eval mode, without gradients) at log-spaced steps.
-        keeper: gets metrics, progress and checkpoints; a run that finds a checkpoint there goes on from it.
-        on_evaluation: called after each evaluation, for snapshots.
+    model: Transformer
+    """Trained in place."""
+    data: Sequences
+    cfg: FitConfig
+    order_seed: int
+    """Seeds the order of rows and dropout."""
+    evaluate: Evaluate | None = None
+    """Called on the model (in eval mode, without gradients) at log-spaced steps."""
+    keeper: Keeper | None = None
+    """Gets metrics, progress and checkpoints; a run that finds a checkpoint there goes on from it."""
+    on_evaluation: Callable[[Point, Transformer], None] | None = None
+    """Called after each evaluation, for snapshots."""
+
+    def fit(self) -> Fitted:
+        """Train the model alone."""
+        return fit_together([self])[0]
+
+
+def fit(model: Transformer, data: Sequences, cfg: FitConfig, *, order_seed: int, **rest: Any) -> Fitted:
+    """Train `model` in place on `data`: `Training(...).fit()` in one call."""
+    return Training(model, data, cfg, order_seed, **rest).fit()
+
+
+def fit_together(trainings: Sequence[Training]) -> list[Fitted]:
+    """Train several models; those that can share their steps (see `shape`) are trained as one `Stack`.
+
+    A replica goes through the updates that it would go through alone, up to rounding. Each keeps its own metrics and
+    checkpoints, which do not say whether it was alone: a run that was killed may go on in other company. `seconds` of
+    a stack are shared out equally among its replicas.
     """
-    device = next(model.parameters()).device
-    data = data.to(device)
-    optimiser = Optimiser(model, cfg.optimiser, cfg.steps)
-    batches = Batches(len(data), cfg.batch, order_seed)
-    step, seconds, history = 0, 0.0, list[Point]()
+    courses = [_Course(training) for training in trainings]
+    by_shape: dict[object, list[_Course]] = {}
+    for course in courses:
+        by_shape.setdefault(shape(course.training) or course, []).append(course)
+    for group in by_shape.values():
+        while unfinished := [course for course in group if not course.finished]:
+            # After a kill some may be behind: they go first, until they have caught up with the next.
+            step = min(course.step for course in unfinished)
+            crew = [course for course in unfinished if course.step == step]
+            _train(crew, until=min((course.step for course in unfinished if course.step > step), default=None))
+    return [course.result() for course in courses]
 
-    saved = keeper.load_checkpoint() if keeper else None
-    if saved is not None:
-        model.load_state_dict(_under("model.", saved.tensors))
-        optimiser.load_state_tensors(_under("optimiser.", saved.tensors))
-        step, seconds = saved.state["step"], saved.state["seconds"]
-        history = [Point(*point) for point in saved.state["history"]]
 
-    def save() -> None:
-        if keeper is not None:
-            tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
-            tensors |= {f"optimiser.{k}": v for k, v in optimiser.state_tensors().items()}
-            keeper.save_checkpoint(tensors, {"step": step, "seconds": seconds, "history": history})
+def shape(training: Training) -> object | None:
+    """What two trainings must have in common to be stacked; None where one cannot be.
 
-    single = data.single_targets()
-    plan = set(evaluation_steps(cfg.steps, cfg.evaluations))
-    autocast = torch.autocast(device.type, torch.bfloat16) if cfg.precision == "bfloat16" else nullcontext()
-    loss_of = LOSSES[cfg.loss]
-    model.train()
-    started = last_save = time.perf_counter()
-    while step < cfg.steps and not _stopped(history, cfg):
-        rows = batches.rows(step, device)
+    Dropout draws from one generator, and rows with several targets or a mask of their own have no common shape.
+    """
+    data, model = training.data, training.model
+    if model.cfg.dropout or data.mask is not None or data.positions is not None or data.single_targets() is None:
+        return None
+    batch = min(training.cfg.batch, len(data))
+    return model.cfg, training.cfg, batch, data.tokens.shape[1], next(model.parameters()).device
+
+
+class _Course:
+    """One training under way: how far it is, and what it leaves with its keeper."""
+
+    def __init__(self, training: Training) -> None:
+        self.training, self.cfg, self.model = training, training.cfg, training.model
+        self.device = next(self.model.parameters()).device
+        self.data = training.data.to(self.device)
+        self.single = self.data.single_targets()
+        self.batches = Batches(len(self.data), self.cfg.batch, training.order_seed)
+        self.step, self.seconds, self.history = 0, 0.0, list[Point]()
+        self.optimiser: dict[str, Tensor] = {}
+        """State of the optimiser between two crews; empty before the first step."""
+        saved = training.keeper.load_checkpoint() if training.keeper else None
+        if saved is not None:
+            self.model.load_state_dict(_under("model.", saved.tensors))
+            self.optimiser = _under("optimiser.", saved.tensors)
+            self.step, self.seconds = saved.state["step"], saved.state["seconds"]
+            self.history = [Point(*point) for point in saved.state["history"]]
+
+    @property
+    def finished(self) -> bool:
+        return self.step >= self.cfg.steps or self._stopped()
+
+    def _stopped(self) -> bool:
+        cfg, history = self.cfg, self.history
+        if cfg.stop_metric is None or len(history) < cfg.stop_times:
+            return False
+        return all(point.values[cfg.stop_metric] >= cfg.stop_at for point in history[-cfg.stop_times :])
+
+    def progress(self, step: int) -> None:
+        if self.training.keeper is not None:
+            self.training.keeper.progress(step, self.cfg.steps)
+
+    def evaluate(self, train_loss: float) -> None:
+        """Measure, log and tell at the step of now."""
+        values = {"train_loss": train_loss} | evaluated(self.model, self.training.evaluate)
+        self.history.append(Point(self.step, self.seconds, values))
+        if self.training.keeper is not None:
+            self.training.keeper.log(self.step, seconds=self.seconds, rows=self.step * self.cfg.batch, **values)
+        if self.training.on_evaluation is not None:
+            self.training.on_evaluation(self.history[-1], self.model)
+
+    def save(self, optimiser: Mapping[str, Tensor]) -> None:
+        """Leave a checkpoint of now."""
+        if self.training.keeper is not None:
+            tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+            tensors |= {f"optimiser.{k}": v for k, v in optimiser.items()}
+            state = {"step": self.step, "seconds": self.seconds, "history": self.history}
+            self.training.keeper.save_checkpoint(tensors, state)
+
+    def result(self) -> Fitted:
+        self.model.eval()
+        return Fitted(self.step, self.seconds, self.step * self.cfg.batch, tuple(self.history))
+
+
+def _train(crew: Sequence[_Course], until: int | None) -> None:
+    """Train courses that are at the same step, all of them at once, until one has finished or `until` is reached."""
+    cfg, step = crew[0].cfg, crew[0].step
+    plan = {*evaluation_steps(cfg.steps, cfg.evaluations), cfg.steps}
+    steps = _Alone(crew[0]) if len(crew) == 1 else _Together(crew)
+    try:
+        started = time.perf_counter()
+        while step != until:
+            losses = steps(step)
+            step += 1
+            if step % PROGRESS_EVERY == 0:
+                for course in crew:
+                    course.progress(step)
+            evaluates = step in plan
+            if not (evaluates or step == until or time.perf_counter() - started > CHECKPOINT_SECONDS):
+                continue
+            values = losses.tolist()  # waits for the device, so the clock is read when the step is done
+            seconds = (time.perf_counter() - started) / len(crew)
+            for replica, (course, loss) in enumerate(zip(crew, values, strict=True)):
+                course.step, course.seconds = step, course.seconds + seconds
+                if evaluates:
+                    course.evaluate(loss)
+                course.save(steps.state(replica))
+            if any(course.finished for course in crew):
+                break
+            started = time.perf_counter()
+        for replica, course in enumerate(crew):
+            course.optimiser = {name: value.clone() for name, value in steps.state(replica).items()}
+    finally:
+        steps.release()
+
+
+class _Alone:
+    """The steps of one course."""
+
+    def __init__(self, course: _Course) -> None:
+        self.course, self.model = course, course.model
+        self.optimiser = Optimiser(course.model, course.cfg.optimiser, course.cfg.steps)
+        if course.optimiser:
+            self.optimiser.load_state_tensors(course.optimiser)
+        self.model.train()
+
+    def __call__(self, step: int) -> Float[Tensor, " replica"]:
+        """Makes 0-based `step`; the loss before it."""
+        course, model = self.course, self.model
         if model.cfg.dropout:
-            torch.manual_seed(order_seed + step)  # dropout draws from the global generator only
-        with autocast:
-            logits, targets = target_logits(model, data, rows, single)
-        loss = loss_of(logits.float(), targets)
+            torch.manual_seed(course.training.order_seed + step)  # dropout draws from the global generator only
+        rows = course.batches.rows(step, course.device)
+        with _forward_precision(course):
+            logits, targets = target_logits(model, course.data, rows, course.single)
+        loss = LOSSES[course.cfg.loss](logits.float(), targets)
         loss.backward()
-        optimiser.step(step)
-        step += 1
-        if keeper is not None and step % PROGRESS_EVERY == 0:
-            keeper.progress(step, cfg.steps)
-        now = time.perf_counter()
-        if step in plan or step == cfg.steps:
-            seconds += now - started
-            values = {"train_loss": loss.item()} | evaluated(model, evaluate)
-            history.append(Point(step, seconds, values))
-            if keeper is not None:
-                keeper.log(step, seconds=seconds, rows=step * cfg.batch, **values)
-            if on_evaluation is not None:
-                on_evaluation(history[-1], model)
-            save()
-            started = last_save = time.perf_counter()
-        elif now - last_save > CHECKPOINT_SECONDS:
-            seconds += now - started
-            save()
-            started = last_save = time.perf_counter()
-    model.eval()
-    return Fitted(step, seconds, step * cfg.batch, tuple(history))
+        self.optimiser.step(step)
+        return loss.detach()[None]
+
+    def state(self, replica: int) -> dict[str, Tensor]:
+        """What the optimiser needs to go on."""
+        assert replica == 0
+        return self.optimiser.state_tensors()
+
+    def release(self) -> None:
+        """Nothing is held."""
+
+
+class _Together:
+    """The steps of several courses as one batched computation."""
+
+    def __init__(self, crew: Sequence[_Course]) -> None:
+        self.crew, self.cfg = crew, crew[0].cfg
+        for course in crew:
+            course.model.train()
+        self.stack = Stack([course.model for course in crew])
+        self.optimiser = Optimiser(self.stack, self.cfg.optimiser, self.cfg.steps)
+        if crew[0].optimiser:
+            self.optimiser.load_replicas([course.optimiser for course in crew])
+
+    def __call__(self, step: int) -> Float[Tensor, " replica"]:
+        """Makes 0-based `step` in all courses; their losses before it."""
+        parts: list[Asked] = []
+        for course in self.crew:
+            assert course.single is not None, "see `shape`"
+            parts.append(asked(course.data, course.batches.rows(step, course.device), course.single))
+        tokens, at, targets = (torch.stack(part) for part in zip(*parts, strict=True))
+        with _forward_precision(self.crew[0]):
+            losses = self.stack.losses(tokens, at, targets, LOSSES[self.cfg.loss])
+        losses.sum().backward()
+        self.optimiser.step(step)
+        return losses.detach()
+
+    def state(self, replica: int) -> dict[str, Tensor]:
+        """What the optimiser of one course needs to go on, alone or in company."""
+        return self.optimiser.state_tensors(replica)
+
+    def release(self) -> None:
+        """Gives the models memory of their own back."""
+        self.stack.release()
+
+
+def _forward_precision(course: _Course) -> AbstractContextManager[Any]:
+    lower = course.cfg.precision == "bfloat16"
+    return torch.autocast(course.device.type, torch.bfloat16) if lower else nullcontext()
 
 
 def target_logits(
     model: Transformer, data: Sequences, rows: Int[Tensor, " batch"], single: Int[Tensor, " row"] | None
 ) -> tuple[Float[Tensor, "target vocab"], Int[Tensor, " target"]]:
     """Logits and targets of the asked positions of some rows; `single` is what `data.single_targets()` gave."""
-    tokens, targets = data.tokens[rows], data.targets[rows]
     if single is not None:
-        at = single[rows]
-        resid = model.resid_at(tokens, at, mask=data.mask, positions=data.positions)
-        return model.unembed(resid), targets.gather(1, at[:, None])[:, 0]
-    asked = targets != NO_TARGET
+        tokens, at, targets = asked(data, rows, single)
+        return model.unembed(model.resid_at(tokens, at, mask=data.mask, positions=data.positions)), targets
+    tokens, targets = data.tokens[rows], data.targets[rows]
+    is_asked = targets != NO_TARGET
     resid = model.resid(tokens, mask=data.mask, positions=data.positions)
-    return model.unembed(resid[asked]), targets[asked]
+    return model.unembed(resid[is_asked]), targets[is_asked]
+
+
+class Asked(NamedTuple):
+    """Rows that ask for one token each."""
+
+    tokens: Int[Tensor, "batch pos"]
+    at: Int[Tensor, " batch"]
+    """The position that is asked."""
+    targets: Int[Tensor, " batch"]
+
+
+def asked(data: Sequences, rows: Int[Tensor, " batch"], single: Int[Tensor, " row"]) -> Asked:
+    """Some rows of data with single targets, at the positions that `data.single_targets()` gave."""
+    at = single[rows]
+    return Asked(data.tokens[rows], at, data.targets[rows].gather(1, at[:, None])[:, 0])
 
 
 class Batches:
@@ -241,12 +399,6 @@ def stablemax_loss(logits: Float[Tensor, "question vocab"], targets: Int[Tensor,
 
 
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"softmax": F.cross_entropy, "stablemax": stablemax_loss}
-
-
-def _stopped(history: list[Point], cfg: FitConfig) -> bool:
-    if cfg.stop_metric is None or len(history) < cfg.stop_times:
-        return False
-    return all(point.values[cfg.stop_metric] >= cfg.stop_at for point in history[-cfg.stop_times :])
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
