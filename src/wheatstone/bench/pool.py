@@ -119,7 +119,7 @@ def last_words(*logs: Path) -> str:
     return f" It left nothing in {logs[0]}."
 
 
-class _Worker:
+class Worker:
     """One worker process and the trial it is at."""
 
     def __init__(self, process: subprocess.Popen[bytes], threads: int) -> None:
@@ -147,10 +147,10 @@ class _Crew:
     def __init__(self, origin: registry.Origin) -> None:
         self._origin = origin
         self._selector = selectors.DefaultSelector()
-        self._workers: list[_Worker] = []
+        self._workers: list[Worker] = []
         self._logs: set[Path] = set()
 
-    def busy(self) -> list[_Worker]:
+    def busy(self) -> list[Worker]:
         return [worker for worker in self._workers if worker.job is not None]
 
     def give(self, job: Job) -> None:
@@ -162,10 +162,10 @@ class _Crew:
         with contextlib.suppress(BrokenPipeError):  # it has died; its end of file says so
             worker.tasks.write(task_line(run.path, job.task))
 
-    def events(self) -> Iterator[tuple[_Worker, dict[str, Any]]]:
+    def events(self) -> Iterator[tuple[Worker, dict[str, Any]]]:
         """What the workers have to say, once at least one of them does."""
         for key, _ in self._selector.select():
-            worker: _Worker = key.data
+            worker: Worker = key.data
             for event in worker.read():
                 if event["event"] == "died":
                     self._dismiss(worker)
@@ -188,14 +188,14 @@ class _Crew:
             if log.exists() and log.stat().st_size == 0:
                 log.unlink()
 
-    def _hire(self, run: Run) -> _Worker:
+    def _hire(self, run: Run) -> Worker:
         self._logs.add(run.path / "worker.log")
-        worker = _Worker(start_worker(self._origin, run.path, run.threads), run.threads)
+        worker = Worker(start_worker(self._origin, run.path, run.threads), run.threads)
         self._workers.append(worker)
         self._selector.register(worker.replies, selectors.EVENT_READ, worker)
         return worker
 
-    def _dismiss(self, worker: _Worker) -> None:
+    def _dismiss(self, worker: Worker) -> None:
         self._selector.unregister(worker.replies)
         self._workers.remove(worker)
         worker.replies.close()
