@@ -139,6 +139,17 @@ class Verb:
 
 
 @dataclass(frozen=True)
+class Together(Generic[C]):
+    """How several trials of one run are trained at once, as one batched computation."""
+
+    run: Callable[[Sequence[Trial[C]]], Sequence[Mapping[str, float]]]
+    """As the study's `run`, for each trial; a trial ends with what it would measure alone, up to rounding."""
+    gain: Callable[[Sequence[Trial[C]], int], float]
+    """Measured on this machine: steps a second of these trials at once, over those of so many workers (the second
+    argument) with one trial each. Leaves no trace in the trials."""
+
+
+@dataclass(frozen=True)
 class Study(Generic[C]):
     """One paper's system: see DESIGN in the docs and `contract.py` for what every study must satisfy."""
 
@@ -154,6 +165,8 @@ class Study(Generic[C]):
     claims: tuple[Claim, ...]
     run: Callable[[Trial[C]], Mapping[str, float]]
     """Trains and measures one arm with one seed; NaN for a measure that does not apply to the arm."""
+    together: Together[C] | None = None
+    """Trains several trials at once, where that is possible."""
     exhibits: Callable[[Run], Sequence[Exhibit]] | None = None
     """Figures and tables of a finished run: a pure function of what the run directory holds."""
     verbs: tuple[Verb, ...] = ()

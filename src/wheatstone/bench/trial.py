@@ -59,6 +59,8 @@ class Trial(Generic[C]):
         self.arm = record.arm
         self.seed = record.seed
         self.path: Path = record.path
+        self.company = 1
+        """Trials that share this process's time with this one, itself included."""
         self._record = record
         self._report = report
         self._reported_at = -PROGRESS_INTERVAL
@@ -164,9 +166,13 @@ class Trial(Generic[C]):
         return self.run.input(name)
 
     def cost(self) -> Cost:
-        """Wall and CPU seconds spent on this trial so far; what a kill threw away is not in it."""
+        """Wall and CPU seconds spent on this trial so far, its share where trials are in company.
+
+        What a kill threw away is not in it.
+        """
         wall, cpu = time.perf_counter() - self._clocks[0], time.process_time() - self._clocks[1]
-        return Cost(self._spent_before.seconds + wall, self._spent_before.cpu_seconds + cpu)
+        before = self._spent_before
+        return Cost(before.seconds + wall / self.company, before.cpu_seconds + cpu / self.company)
 
     def finish(self, measures: Mapping[str, float], device: str) -> dict[str, float]:
         """Stores the measures, which makes the trial finished, and drops its checkpoint."""

@@ -111,20 +111,42 @@ def perform(
 
     Raises UserError for a held trial, a full disk or a refused config, and whatever the study's code raises.
     """
+    with contextlib.ExitStack() as stack:
+        trial = _begin(run, study, task, report, trial_type, stack)
+        return trial.finish(study.run(trial), _device()) if isinstance(trial, Trial) else trial
+
+
+def perform_together(run: Run, study: Study[Any], reports: Mapping[Task, Report]) -> dict[Task, dict[str, float]]:
+    """Runs several trials at once in this process, as the study's `together` does; otherwise as `perform`."""
+    assert study.together is not None
+    with contextlib.ExitStack() as stack:
+        begun = {task: _begin(run, study, task, report, Trial, stack) for task, report in reports.items()}
+        trials = {task: trial for task, trial in begun.items() if isinstance(trial, Trial)}
+        for trial in trials.values():
+            trial.company = len(trials)
+        measured = study.together.run(list(trials.values()))
+        for (task, trial), measures in zip(trials.items(), measured, strict=True):
+            begun[task] = trial.finish(measures, _device())
+    return {task: stored for task, stored in begun.items() if not isinstance(stored, Trial)}
+
+
+def _begin(
+    run: Run, study: Study[Any], task: Task, report: Report, trial_type: type[Trial[Any]], stack: contextlib.ExitStack
+) -> Trial[Any] | dict[str, float]:
+    """The trial, held for as long as `stack` is open; its measures when it has finished already."""
     record = run.trial(task.arm, task.seed)
     with disk_faults(record.path):
         record.path.mkdir(parents=True, exist_ok=True)
-    with hold(record.path / "trial.lock", lambda holder: f"{record.path}: {holder} is at this trial", ORPHAN_PATIENCE):
-        if (stored := record.measures()) is not None:
-            return stored
-        sweep_stale(record.path, record.path / "artifacts")
-        trial = trial_type(run, record, record.config(study), report)
-        try:
-            with disk_faults(record.path):
-                measures = study.run(trial)
-                return trial.finish(measures, _device())
-        finally:
-            trial.close()
+    stack.enter_context(
+        hold(record.path / "trial.lock", lambda holder: f"{record.path}: {holder} is at this trial", ORPHAN_PATIENCE)
+    )
+    if (stored := record.measures()) is not None:
+        return stored
+    sweep_stale(record.path, record.path / "artifacts")
+    stack.enter_context(disk_faults(record.path))
+    trial = trial_type(run, record, record.config(study), report)
+    stack.callback(trial.close)
+    return trial
 
 
 @contextlib.contextmanager

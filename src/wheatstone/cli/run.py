@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 OptionsT = TypeVar("OptionsT")
 
-USAGE = """usage: wheatstone run STUDY [--preset cpu] [--seeds 3] [--arms a,b] [--engine local|inline] [--jobs N]
-                      [--threads N] [--out DIR] [--fresh] [--config.FIELD VALUE ...]
+USAGE = """usage: wheatstone run STUDY [--preset cpu] [--seeds 3] [--arms a,b] [--engine local|replicas|auto|inline]
+                      [--jobs N] [--threads N] [--out DIR] [--fresh] [--config.FIELD VALUE ...]
 
 Measure a study's claims, arm against arm. STUDY is a name of `wheatstone list` or a file my_study.py.
 All options with the study's own settings: wheatstone run STUDY --help"""
@@ -43,8 +43,9 @@ class Options:
     """How many seeds, as 3, or which, as 0,4,7. None: as many as the preset says."""
     arms: str | None = None
     """The arms to run, separated by commas. None: those of the preset."""
-    engine: Literal["local", "inline"] = "local"
-    """local: worker processes that share the cores; inline: in this process, for debugging."""
+    engine: Literal["local", "inline", "replicas", "auto"] = "local"
+    """local: worker processes that share the cores; replicas: trials at once as one batched computation, for a GPU or
+    tiny models; auto: whichever of the two is measured to be faster; inline: in this process, for debugging."""
     jobs: int | None = None
     """Worker processes at most. None: one a core."""
     threads: int | None = None
@@ -153,8 +154,17 @@ def execute(run: Run, study: Study[Any], engine: Engine) -> int:
 def engine_of(options: Options) -> Engine:
     """The engine that was asked for."""
     from wheatstone.bench.engine import InlineEngine, LocalEngine
+    from wheatstone.bench.replicas import AutoEngine, ReplicaEngine
 
-    return InlineEngine() if options.engine == "inline" else LocalEngine(options.jobs)
+    match options.engine:
+        case "inline":
+            return InlineEngine()
+        case "replicas":
+            return ReplicaEngine()
+        case "auto":
+            return AutoEngine(options.jobs)
+        case "local":
+            return LocalEngine(options.jobs)
 
 
 def parse_seeds(text: str | None, usual: int) -> tuple[int, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,7 +20,8 @@ from wheatstone.interp.circuit import Circuit, Probe, find_circuit
 from wheatstone.interp.lens import logit_lens
 from wheatstone.interp.patching import states
 from wheatstone.learn.models.transformer import Transformer
-from wheatstone.learn.training import Fitted, Point, answers, fit
+from wheatstone.learn.replicas import Trained
+from wheatstone.learn.training import Fitted, Point, Training, answers
 from wheatstone.studies.neural.grokked_transformers.config import Config
 
 FACTS = "facts"
@@ -56,8 +57,15 @@ MEASURES = {
 }
 
 
-def run(trial: Trial[Config]) -> Mapping[str, float]:
-    """Trains one arm with one seed; goes on from the last checkpoint."""
+class Prepared(NamedTuple):
+    """A trial before training."""
+
+    task: Task
+    training: Training
+
+
+def prepare(trial: Trial[Config]) -> Prepared:
+    """The trial's data, and its model with initial weights."""
     config = trial.config
     recipe = config.recipe()
     task = make_task(trial)
@@ -77,7 +85,7 @@ def run(trial: Trial[Config]) -> Mapping[str, float]:
         if reached and reached[0] == point.step:
             trial.save_tensors("memorised", model.state_dict())
 
-    fitted = fit(
+    training = Training(
         model,
         task.train,
         recipe.fitting(),
@@ -86,11 +94,16 @@ def run(trial: Trial[Config]) -> Mapping[str, float]:
         keeper=trial,
         on_evaluation=keep_memorised,
     )
-    model = model.to("cpu")
+    return Prepared(task, training)
+
+
+def measure(trial: Trial[Config], prepared: Prepared, fitted: Fitted) -> Mapping[str, float]:
+    """Accuracies over training, and the circuit at its end."""
+    task, model = prepared.task, prepared.training.model.to("cpu")
     trial.save_tensors("weights", model.state_dict())
     circuit = find_circuit(model, task.probe)
     trial.write("circuit", circuit.to_json())
-    trial.write("samples", samples(model, task, config.task))
+    trial.write("samples", samples(model, task, trial.config.task))
     measures = {
         **{name: value for name, value in fitted.history[-1].values.items() if name in MEASURES},
         "majority": task.guesses.majority,
@@ -102,9 +115,12 @@ def run(trial: Trial[Config]) -> Mapping[str, float]:
         "self_patch": self_patch(model, task.probe),
     }
     if fitted.first("train_accuracy", MEMORISED):
-        model.load_state_dict(record.tensors("memorised"))
+        model.load_state_dict(trial.run.trial(trial.arm, trial.seed).tensors("memorised"))
         trial.write("circuit_memorised", find_circuit(model, task.probe).to_json())
     return measures
+
+
+TRIAL = Trained(prepare, measure)
 
 
 def make_task(trial: Trial[Config]) -> Task:

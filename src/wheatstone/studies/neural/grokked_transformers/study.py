@@ -39,7 +39,7 @@ from wheatstone.studies.neural.grokked_transformers.exhibits import exhibits
 from wheatstone.studies.neural.grokked_transformers.experiment import (
     FACTS,
     MEASURES,
-    run,
+    TRIAL,
     seeded_sampling,
     task_of_file,
 )
@@ -320,7 +320,8 @@ STUDY = Study(
     measures=MEASURES,
     arms=ARMS,
     claims=CLAIMS,
-    run=run,
+    run=TRIAL.run,
+    together=TRIAL.together,
     exhibits=exhibits,
     verbs=(Verb("compose", compose, broken_input=("broken.tsv",)),),
 )

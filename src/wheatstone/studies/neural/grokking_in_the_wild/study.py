@@ -22,6 +22,7 @@ Falsified by  `plain`, the same real questions without synthetic facts, answerin
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -34,7 +35,8 @@ from wheatstone.domains.kg.graph import Chains
 from wheatstone.domains.probes import composition_probe, fact_tokens
 from wheatstone.interp.circuit import Circuit, Probe, find_circuit
 from wheatstone.learn.models.transformer import Transformer
-from wheatstone.learn.training import Fitted, Point, accuracy, answers, fit
+from wheatstone.learn.replicas import Trained
+from wheatstone.learn.training import Fitted, Point, Training, accuracy, answers
 from wheatstone.studies.neural.grokking_in_the_wild import verbs
 from wheatstone.studies.neural.grokking_in_the_wild.exhibits import exhibits
 from wheatstone.studies.neural.grokking_in_the_wild.knowledge import sample_answers, save_knowledge
@@ -226,8 +228,19 @@ CLAIMS = (
 )
 
 
-def run(trial: Trial[Config]) -> Mapping[str, float]:
-    """Train one arm on its world and measure it on real questions."""
+class Prepared(NamedTuple):
+    """A trial before training."""
+
+    world: World
+    test: Chains
+    asked: Tensor
+    expected: Tensor
+    probe: Probe
+    training: Training
+
+
+def prepare(trial: Trial[Config]) -> Prepared:
+    """The world of one arm, and its model with initial weights."""
     cfg = trial.config
     inputs = {name: trial.input(name) for name in trial.run.inputs}
     world = build(cfg, inputs, trial.seed_for("world") % 2**31)
@@ -254,7 +267,7 @@ def run(trial: Trial[Config]) -> Mapping[str, float]:
     model = Transformer(
         cfg.transformer(len(world.vocabulary), 3), torch.Generator().manual_seed(trial.seed_for("init"))
     )
-    fitted = fit(
+    training = Training(
         model,
         world.sequences(),
         cfg.fitting(),
@@ -263,13 +276,29 @@ def run(trial: Trial[Config]) -> Mapping[str, float]:
         keeper=trial,
         on_evaluation=keep_memorised,
     )
+    return Prepared(world, test, asked, expected, probe, training)
+
+
+def measure(trial: Trial[Config], prepared: Prepared, fitted: Fitted) -> Mapping[str, float]:
+    """What the trained model knows about real questions, and where it computes the answer."""
+    world, test, asked, expected, probe, training = prepared
+    model = training.model
     circuit = measured(model, probe)
     trial.write("circuit", circuit.to_json())
     trial.write("phi", {"rows": phi_rows(world.report()), "phi": world.phi, "log": list(world.log)})
     save_knowledge(trial, model, world, circuit)
     trial.write("questions", sample_answers(model, world, some(test, 12, trial.rng("shown questions")), circuit))
     trial.write("by_relation", by_relation(model, world, test))
-    return {**evaluate(model), **answered(model, world, asked, expected, trial), **structure(circuit), **when(fitted)}
+    assert training.evaluate is not None
+    return {
+        **training.evaluate(model),
+        **answered(model, world, asked, expected, trial),
+        **structure(circuit),
+        **when(fitted),
+    }
+
+
+TRIAL = Trained(prepare, measure)
 
 
 def measured(model: Transformer, probe: Probe) -> Circuit:
@@ -364,7 +393,8 @@ STUDY = Study(
     measures=MEASURES,
     arms=ARMS,
     claims=CLAIMS,
-    run=run,
+    run=TRIAL.run,
+    together=TRIAL.together,
     exhibits=exhibits,
     verbs=(
         Verb("grok", verbs.grok, ("broken.tsv",)),
