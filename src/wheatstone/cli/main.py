@@ -60,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given[0] in ("-V", "--version"):
         print(f"wheatstone {__version__}")
         return OK
+    # Read when torch is loaded, which is later: threads that wait sleep, so that two programs can share the cores.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         return call(given[0], given[1:])
     except UserError as fault:
