@@ -78,7 +78,7 @@ def test_json_round_trip(measures, required):
     ("stored", "message"),
     [
         ([], "damaged"),
-        ({}, r"damaged \(KeyError: 'format'\)"),
+        ({}, r"damaged \(ShapeError: 'format' is missing\)"),
         ({"format": 1}, "damaged"),
         ({"format": 99}, "format 99, written by a newer wheatstone; this one reads up to 1"),
     ],

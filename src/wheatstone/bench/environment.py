@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import wheatstone
+from wheatstone.bench.shown import printable
 
 PACKAGES = ("torch", "numpy", "safetensors", "pydantic")
 LASTING = ("versions", "source")
@@ -25,8 +26,7 @@ LASTING = ("versions", "source")
 def environment(threads: int) -> dict[str, Any]:
     """The record that `environment.json` holds: nested dicts of text and numbers."""
     return {
-        "versions": {"python": platform.python_version(), "wheatstone": wheatstone_version()}
-        | {name: version for name in PACKAGES if (version := _version(name))},
+        "versions": versions(),
         "source": source_revision(Path(wheatstone.__file__).parent),
         "machine": {
             "platform": platform.platform(),
@@ -36,8 +36,15 @@ def environment(threads: int) -> dict[str, Any]:
             "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         },
         "threads": threads,
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": printable(shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]), keep="\n\t"),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, of this package and of the installed ones that findings can depend on."""
+    return {"python": platform.python_version(), "wheatstone": wheatstone_version()} | {
+        name: version for name in PACKAGES if (version := _version(name))
     }
 
 

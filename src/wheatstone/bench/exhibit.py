@@ -297,9 +297,11 @@ def from_json(value: Mapping[str, Any]) -> Exhibit:
 
     Raises UserError for an unknown kind, a missing or an unknown field.
     """
+    if not isinstance(value, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance], it comes from a file
+        raise UserError(f"exhibit: {repr(value)[:40]} is not an object with a kind")
     fields = dict(value)
     kind = fields.pop("kind", None)
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise UserError(f"exhibit: kind is {kind!r}, must be one of {', '.join(KINDS)}")
     try:
         for name, part in PARTS.items():

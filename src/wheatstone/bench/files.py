@@ -129,7 +129,7 @@ def read_json(path: Path) -> Any:
     data = path.read_bytes()
     try:
         return json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(
             f"{path}: damaged, not a JSON file ({error}). Restore it, or start again in a new folder."
         ) from None

@@ -10,19 +10,49 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from wheatstone.bench.errors import UserError
 from wheatstone.bench.files import plain
-from wheatstone.bench.record import numeric
-from wheatstone.bench.study import Claim, Require
-from wheatstone.bench.verdict import Interval, Verdict, judge_all
+from wheatstone.bench.record import COST, numeric
+from wheatstone.bench.shape import ANYTHING, NUMBER, SCALAR, TEXT, WHOLE, Each, check
+from wheatstone.bench.study import Claim, Direction, Require
+from wheatstone.bench.verdict import Interval, Outcome, Verdict, judge_all
 
 if TYPE_CHECKING:
     from wheatstone.bench.run import Run
     from wheatstone.bench.study import JsonScalar, Study
 
 FORMAT = 1
+_CLAIM = dict.fromkeys(("name", "text", "measure", "treatment", "control", "source", "direction"), TEXT)
+SHAPE = {
+    "format": WHOLE,
+    "study": TEXT,
+    "preset": TEXT,
+    "seeds": [WHOLE],
+    "config": Each(SCALAR),
+    "overrides": Each(SCALAR),
+    "arms": Each(Each(SCALAR)),
+    "measures": Each(Each(Each(NUMBER))),
+    "verdicts": [
+        {
+            "claim": {
+                **_CLAIM,
+                **dict.fromkeys(("margin", "bound", "control_bound", "paper"), NUMBER),
+                "control_measure": (*TEXT, type(None)),
+                "requires": [{"arm": TEXT, "measure": TEXT, "at_least": NUMBER, "at_most": NUMBER}],
+            },
+            "outcome": TEXT,
+            "difference": (dict, type(None)),
+            "treatment": Each(NUMBER),
+            "control": Each(NUMBER),
+            "reason": TEXT,
+        }
+    ],
+    "cost": Each(Each(COST)),
+    "environment": Each(ANYTHING),
+}
+"""The shape of findings.json."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +92,13 @@ class Findings:
     def from_json(cls, stored: Any, place: Path | str = "findings.json") -> Findings:
         """The findings that `to_json` wrote. Raises UserError, naming `place`, for damage and newer formats."""
         try:
+            check(stored, {"format": WHOLE})
             if stored["format"] > FORMAT:
                 raise UserError(
                     f"{place}: format {stored['format']}, written by a newer wheatstone; "
                     f"this one reads up to {FORMAT}. Install the newer version."
                 )
+            check(stored, SHAPE)
             values: dict[str, Any] = dict(stored)
             values["seeds"] = tuple(stored["seeds"])
             values["measures"] = {
@@ -119,7 +151,12 @@ def _verdict_from_json(stored: dict[str, Any]) -> Verdict:
     values, claim = dict(stored), dict(stored["claim"])
     claim["requires"] = tuple(Require(**need) for need in claim["requires"])
     values["claim"] = Claim(**claim)
-    values["difference"] = None if stored["difference"] is None else Interval(**stored["difference"])
+    if stored["outcome"] not in get_args(Outcome) or claim["direction"] not in get_args(Direction):
+        raise ValueError(f"a verdict says '{stored['outcome']}' of a claim '{claim['direction']}'")
+    values["difference"] = None
+    if stored["difference"] is not None:
+        check(stored["difference"], dict.fromkeys(Interval._fields, NUMBER), "difference")
+        values["difference"] = Interval(**{end: numeric(value) for end, value in stored["difference"].items()})
     values["treatment"], values["control"] = _by_seed(stored["treatment"]), _by_seed(stored["control"])
     return Verdict(**values)
 

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from wheatstone.bench.checkpoint import read_tensors
 from wheatstone.bench.errors import UserError
 from wheatstone.bench.files import read_json
+from wheatstone.bench.shape import NUMBER, TEXT, Each, check, has_float
 
 if TYPE_CHECKING:
     from wheatstone.bench.study import JsonScalar, Study
 
 C = TypeVar("C")
+COST = {"seconds?": NUMBER, "cpu_seconds?": NUMBER, "device?": TEXT}
+"""The shape of cost.json, and of a trial's cost in findings.json."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +40,12 @@ class TrialRecord:
         return (self.path / "measures.json").exists()
 
     def measures(self) -> dict[str, float] | None:
-        """Measure -> value, NaN where it does not apply; None until the trial has finished."""
+        """Measure -> value, NaN where it does not apply; None until the trial has finished.
+
+        Raises UserError when the file is damaged.
+        """
         try:
-            stored = read_json(self.path / "measures.json")
+            stored = self._checked("measures.json", Each(NUMBER))
         except FileNotFoundError:
             return None
         return {name: numeric(value) for name, value in stored.items()}
@@ -58,9 +64,10 @@ class TrialRecord:
         for number, line in enumerate(lines, start=1):
             try:
                 found.append({name: numeric(value) for name, value in json.loads(line).items()})
-            except (ValueError, TypeError, AttributeError):
+                int(found[-1]["step"])
+            except (ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError):
                 raise UserError(
-                    f"{place}:{number}: damaged, not a JSON object of numbers. "
+                    f"{place}:{number}: damaged, not a JSON object of numbers with its step. "
                     "Delete the trial's folder and run again to train it anew."
                 ) from None
         return found
@@ -70,11 +77,25 @@ class TrialRecord:
         return [(int(line["step"]), line[metric]) for line in self.metrics() if metric in line]
 
     def cost(self) -> dict[str, Any]:
-        """Seconds, CPU seconds and device of the finished trial; empty before."""
+        """Seconds, CPU seconds and device of the finished trial; empty before.
+
+        Raises UserError when the file is damaged.
+        """
         try:
-            return read_json(self.path / "cost.json")
+            return self._checked("cost.json", COST)
         except FileNotFoundError:
             return {}
+
+    def _checked(self, name: str, shape: Any) -> dict[str, Any]:
+        place = self.path / name
+        stored = read_json(place)
+        try:
+            check(stored, shape)
+        except ValueError as error:
+            raise UserError(
+                f"{place}: damaged ({error}). Delete the trial's folder and run again to train it anew."
+            ) from None
+        return stored
 
     def has(self, name: str) -> bool:
         """Whether the trial has left an artifact of that name."""
@@ -116,7 +137,7 @@ def numeric(value: Any) -> float:
     """A stored number: null is NaN. Raises TypeError for anything that is not a number."""
     if value is None:
         return math.nan
-    if not isinstance(value, int | float):
+    if not isinstance(value, int | float) or (isinstance(value, int) and not has_float(value)):
         raise TypeError(f"{value!r} is not a number")
     return float(cast("float", value))
 

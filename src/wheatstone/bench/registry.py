@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import dataclasses
 import hashlib
 import importlib
 import importlib.util
@@ -144,7 +145,10 @@ def read_card(path: Path) -> Card | None:
 
     Raises UserError when the card is not a literal.
     """
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 (byte {error.start + 1}), so not a study") from None
     start = re.search(r"^CARD\b", text, re.MULTILINE)
     if start is None:
         return None
@@ -155,8 +159,8 @@ def read_card(path: Path) -> Card | None:
                 | ast.AnnAssign(target=ast.Name(id="CARD"), value=ast.Call() as call)
             ):
                 try:
-                    return Card(**{str(item.arg): ast.literal_eval(item.value) for item in call.keywords})
-                except (ValueError, TypeError) as error:
+                    return _checked(Card(**{str(item.arg): ast.literal_eval(item.value) for item in call.keywords}))
+                except (ValueError, TypeError, RecursionError, MemoryError) as error:
                     line = text.count("\n", 0, start.start()) + 1
                     raise UserError(
                         f"{path}:{line}: CARD must be a literal, Card(name='...', ...), "
@@ -167,16 +171,28 @@ def read_card(path: Path) -> Card | None:
     return None
 
 
+def _checked(card: Card) -> Card:
+    """Raises TypeError for a card that does not hold text."""
+    for field in dataclasses.fields(card):
+        value = getattr(card, field.name)
+        texts = value if field.name == "presets" and isinstance(value, tuple) else (value,)
+        if not all(isinstance(text, str) for text in texts) or (field.name == "presets") != isinstance(value, tuple):
+            raise TypeError(f"{field.name} is {repr(value)[:40]}")
+    return card
+
+
 def _card_statements(text: str, start: int, path: Path) -> list[ast.stmt]:
     """The statements of the card, parsed alone when they can be, for speed; else of the whole module."""
     end = re.compile(r"^\)", re.MULTILINE).search(text, start)
     if end:
-        with contextlib.suppress(SyntaxError):
+        with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError):
             return ast.parse(text[start : end.end()]).body
     try:
         return ast.parse(text).body
     except SyntaxError as error:
         raise UserError(f"{path}:{error.lineno}: {error.msg}") from None
+    except (ValueError, RecursionError, MemoryError) as error:  # a NUL byte, or brackets without end
+        raise UserError(f"{path}: not Python ({error})") from None
 
 
 def _own() -> Iterator[Entry]:

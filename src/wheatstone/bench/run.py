@@ -23,6 +23,8 @@ from wheatstone.bench.environment import LASTING, environment
 from wheatstone.bench.errors import UserError, did_you_mean
 from wheatstone.bench.files import copy_atomically, disk_faults, hold, is_stale, read_json, sha256, write_json
 from wheatstone.bench.record import TrialRecord, slug
+from wheatstone.bench.shape import ANYTHING, SCALAR, TEXT, WHOLE, Each, check
+from wheatstone.bench.shown import printable
 from wheatstone.bench.trial import Trial
 
 if TYPE_CHECKING:
@@ -34,6 +36,21 @@ __all__ = ["FORMAT", "Run", "Trial", "TrialRecord"]
 C = TypeVar("C")
 FORMAT = 1
 """Format of run directories; a newer one is refused by name."""
+MOST_THREADS = 4096
+RECORD = {
+    "format": WHOLE,
+    "study_name": TEXT,
+    "preset": TEXT,
+    "seeds": [WHOLE],
+    "base_config": Each(SCALAR),
+    "overrides": Each(SCALAR),
+    "arm_changes": Each(Each(SCALAR)),
+    "threads": WHOLE,
+    "inputs?": Each({"file": TEXT, "original": TEXT, "sha256": TEXT}),
+}
+"""The shape of run.json."""
+ENVIRONMENT = Each(ANYTHING)
+"""The shape of environment.json: a record for the eye, of which a reader asks nothing."""
 
 
 @dataclass(frozen=True)
@@ -117,15 +134,20 @@ class Run:
         if not isinstance(stored, dict) or "format" not in stored:
             raise UserError(f"{place}: not the record of a wheatstone run. Choose another directory.")
         values = cast("dict[str, Any]", stored)
-        if not isinstance(values["format"], int) or values["format"] > FORMAT:
+        if isinstance(values["format"], int) and values["format"] > FORMAT:
             raise UserError(
                 f"{place}: format {values['format']}, written by a newer wheatstone; this one reads up to {FORMAT}. "
                 "Install the newer version."
             )
         try:
+            check(values, RECORD)
+            check_names(values["seeds"], values["arm_changes"], values["threads"])
+            for name, item in values.get("inputs", {}).items():
+                slug(name)
+                slug(item["file"])
             values["seeds"] = tuple(values["seeds"])
             return cls(path=path, **values)
-        except (KeyError, TypeError) as error:
+        except (TypeError, ValueError) as error:
             raise UserError(f"{place}: damaged ({error}). Restore it, or start again in a new directory.") from None
 
     def trial(self, arm: str, seed: int) -> TrialRecord:
@@ -166,11 +188,16 @@ class Run:
         return {seed: curve for seed, curve in found.items() if curve}
 
     def environment(self) -> dict[str, Any]:
-        """The record of versions and machine; empty when it is missing."""
+        """The record of versions and machine; empty when it is missing. Raises UserError when it is damaged."""
+        place = self.path / "environment.json"
         try:
-            return read_json(self.path / "environment.json")
+            stored = read_json(place)
+            check(stored, ENVIRONMENT)
+            return stored
         except FileNotFoundError:
             return {}
+        except ValueError as error:
+            raise UserError(f"{place}: damaged ({error}). Delete it and run the same command again.") from None
 
     def lock(self) -> AbstractContextManager[None]:
         """Holds the directory against a second process, which gets a UserError that names the first."""
@@ -245,9 +272,19 @@ class Run:
         }
 
 
+def check_names(seeds: Sequence[int], arms: Mapping[str, Any], threads: int) -> None:
+    """Raises ValueError for a record whose names would lead out of its directory, or that has no trial."""
+    for name in arms:
+        slug(name)
+    if not seeds or not arms or len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        raise ValueError(f"seeds {list(seeds)}, arms {list(arms)}: there must be some, and no seed twice")
+    if not 1 <= threads <= MOST_THREADS:
+        raise ValueError(f"'threads' is {threads}, must be 1 to {MOST_THREADS}")
+
+
 def _describe_input(name: str, source: Path) -> dict[str, str]:
     suffixes = source.suffixes[-2:] if source.suffix == ".gz" else source.suffixes[-1:]
     try:
-        return {"file": name + "".join(suffixes), "original": source.name, "sha256": sha256(source)}
+        return {"file": name + "".join(suffixes), "original": printable(source.name), "sha256": sha256(source)}
     except OSError as error:
         raise UserError(f"{source}: cannot be read ({error.strerror}).") from None

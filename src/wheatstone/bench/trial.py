@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from wheatstone.bench.checkpoint import Checkpoint, read_tensors, write_tensors
 from wheatstone.bench.errors import UserError
 from wheatstone.bench.files import disk_faults, plain, write_json
+from wheatstone.bench.shape import OBJECT, TEXT, WHOLE, check
 
 if TYPE_CHECKING:
     from io import FileIO
@@ -33,6 +34,8 @@ C = TypeVar("C")
 Report = Callable[[int, int, str], None]
 """Called with (done, total, note)."""
 CHECKPOINT = "checkpoint.safetensors"
+STORED = {"trial": TEXT, "metrics_bytes": WHOLE, "spent": [(int, float)], "state": OBJECT}
+"""The shape of the record in a checkpoint."""
 PROGRESS_INTERVAL = 0.2
 """Seconds between two progress reports: a person sees no more, and a fast loop must not pay for it."""
 
@@ -123,10 +126,16 @@ class Trial(Generic[C]):
             tensors, record = read_tensors(self._checkpoint_path)
         except FileNotFoundError:
             return None
-        length = record.get("metrics_bytes")
-        if record.get("trial") != self._name or not isinstance(length, int):
+        try:
+            check(record, STORED)
+        except ValueError as error:
             raise UserError(
-                f"{self._checkpoint_path}: the checkpoint of {record.get('trial')}, not of {self._name}. "
+                f"{self._checkpoint_path}: damaged ({error}). Delete it to train the trial again from its start."
+            ) from None
+        length: int = record["metrics_bytes"]
+        if record["trial"] != self._name or length < 0:
+            raise UserError(
+                f"{self._checkpoint_path}: the checkpoint of {record['trial']}, not of {self._name}. "
                 "Delete this file to train the trial again from its start."
             )
         with disk_faults(self._metrics_path):
@@ -140,8 +149,7 @@ class Trial(Generic[C]):
             file.truncate(length)
             file.seek(length)
         self._metrics = file
-        seconds, cpu_seconds = record["spent"]
-        self._spent_before = Cost(seconds, cpu_seconds)
+        self._spent_before = Cost(*record["spent"][:2])
         return Checkpoint(tensors, record["state"])
 
     def write(self, name: str, value: Any) -> None:

@@ -80,7 +80,10 @@ def t_interval(values: Iterable[float]) -> Interval:
     """The mean of at least two finite values with its two-sided 95 % Student t interval."""
     numbers = list(values)
     mid = float(statistics.mean(numbers))  # exact: the mean of equal numbers must be that number, bounds are often met
-    reach = t_quantile(len(numbers) - 1) * statistics.stdev(numbers) / math.sqrt(len(numbers))
+    try:
+        reach = t_quantile(len(numbers) - 1) * statistics.stdev(numbers) / math.sqrt(len(numbers))
+    except OverflowError:  # values around 1e308, whose spread has no float
+        reach = math.inf
     return Interval(mid - reach, mid, mid + reach)
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 OptionsT = TypeVar("OptionsT")
 
+MOST_SEEDS = 10_000
 USAGE = """usage: wheatstone run STUDY [--preset cpu] [--seeds 3] [--arms a,b] [--engine local|replicas|auto|inline]
                       [--jobs N] [--threads N] [--out DIR] [--fresh] [--config.FIELD VALUE ...]
 
@@ -175,10 +176,13 @@ def parse_seeds(text: str | None, usual: int) -> tuple[int, ...]:
         numbers = tuple(int(word) for word in text.split(",") if word.strip())
     except ValueError:
         numbers = ()
-    if "," not in text and numbers and numbers[0] > 0:
+    if "," not in text and numbers and 0 < numbers[0] <= MOST_SEEDS:
         return tuple(range(numbers[0]))
-    if "," not in text or not numbers or len(set(numbers)) < len(numbers) or min(numbers) < 0:
-        raise UserError(f"--seeds: got {text}, must be a number of seeds, as 3, or different seeds, as 0,4,7.")
+    if "," not in text or not 0 < len(numbers) <= MOST_SEEDS or len(set(numbers)) < len(numbers) or min(numbers) < 0:
+        raise UserError(
+            f"--seeds: got {text}, must be a number of seeds, as 3, or different seeds, as 0,4,7; "
+            f"at most {MOST_SEEDS:,} of them."
+        )
     return numbers
 
 

@@ -17,9 +17,10 @@ from typing import Any, Literal
 
 import torch
 from jaxtyping import Int
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
+from wheatstone.bench.errors import UserError
 from wheatstone.interp.lens import lens_mrr
 from wheatstone.interp.patching import edge_effects, effect_map, interchange_map, states
 from wheatstone.learn.models.transformer import Transformer
@@ -125,7 +126,15 @@ class Circuit:
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> Circuit:
-        return TypeAdapter(Circuit).validate_python(data)
+        """The circuit that `to_json` gave. Raises UserError for anything else."""
+        try:
+            return TypeAdapter(Circuit).validate_python(data)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(map(str, first["loc"])) or "the whole"
+            raise UserError(
+                f"circuit: damaged ('{place}': {first['msg']}). Run the study again in a new folder."
+            ) from None
 
 
 def find_circuit(model: Transformer, probe: Probe) -> Circuit:

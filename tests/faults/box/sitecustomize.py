@@ -141,7 +141,7 @@ def _install(box: _Box) -> None:
             fsync(descriptor)
             return box.past(box.last)
         box.refuse(name)
-        if path.endswith(".tmp") and KILL.startswith(f"write {name} "):
+        if name != "metrics.jsonl" and KILL.startswith(f"write {name} "):
             with opened(path, "rb") as file:
                 whole = file.read()
             os.ftruncate(descriptor, len(whole) // 2)

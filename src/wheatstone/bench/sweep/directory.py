@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -22,8 +23,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from wheatstone.bench.errors import UserError
 from wheatstone.bench.files import disk_faults, hold, is_stale, read_json, write_json
 from wheatstone.bench.place import RUNS
-from wheatstone.bench.run import Run
-from wheatstone.bench.sweep.grid import Grid, Point
+from wheatstone.bench.run import Run, check_names
+from wheatstone.bench.shape import SCALAR, TEXT, WHOLE, Each, check
+from wheatstone.bench.sweep.grid import MOST_POINTS, Grid, Point
 
 if TYPE_CHECKING:
     from wheatstone.bench.study import JsonScalar, Study
@@ -32,6 +34,18 @@ C = TypeVar("C")
 FORMAT = 1
 """Format of sweep directories; a newer one is refused by name."""
 RECORD = "sweep.json"
+SHAPE = {
+    "format": WHOLE,
+    "study_name": TEXT,
+    "preset": TEXT,
+    "seeds": [WHOLE],
+    "base_config": Each(SCALAR),
+    "overrides": Each(SCALAR),
+    "arm_changes": Each(Each(SCALAR)),
+    "fields": Each([SCALAR]),
+    "threads": WHOLE,
+}
+"""The shape of sweep.json."""
 
 
 @dataclass(frozen=True)
@@ -112,10 +126,14 @@ class Sweep:
                 "Install the newer version."
             )
         try:
+            check(values, SHAPE)
+            check_names(values["seeds"], values["arm_changes"], values["threads"])
+            if math.prod(map(len, values["fields"].values())) > MOST_POINTS:
+                raise ValueError(f"more than {MOST_POINTS} points")
             values["seeds"] = tuple(values["seeds"])
             values["fields"] = {name: tuple(items) for name, items in values["fields"].items()}
             return cls(path=Path(path), **values)
-        except (KeyError, TypeError, AttributeError) as error:
+        except (TypeError, ValueError) as error:
             raise UserError(f"{place}: damaged ({error}). Restore it, or start again in a new directory.") from None
 
     def run_path(self, point: Point) -> Path:

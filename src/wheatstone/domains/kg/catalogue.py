@@ -8,19 +8,24 @@ they are built from is looked for in this order: `<cache>/downloads`, the folder
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
+import lzma
 import os
+import struct
 import subprocess
 import sys
 import tarfile
 import tempfile
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from wheatstone.bench.errors import UserError, did_you_mean
 from wheatstone.bench.files import sha256, write_atomically
@@ -28,6 +33,8 @@ from wheatstone.bench.files import sha256, write_atomically
 Progress = Callable[[int, int], None]
 """Called with bytes so far and bytes in all (0 where unknown)."""
 MAX_SOURCE_BYTES = 64 * 2**20
+MAX_PART_BYTES = 128 * 2**20
+"""Unpacked: an archive that grows beyond it is not one of ours."""
 PARTS = ("train.txt", "valid.txt", "test.txt")
 TIMEOUT = 30.0
 """Seconds without an answer from a server."""
@@ -208,7 +215,7 @@ def get(name: str, progress: Progress | None = None) -> Path:
     if target.is_file() and sha256(target) == found.sha256:
         return target
     parts = [
-        part for source in found.sources for part in _parts(_fetched(name, source, progress), source, found.folder)
+        part for source in found.sources for part in parts_of(_fetched(name, source, progress), source, found.folder)
     ]
     lines = sorted({line for part in parts for line in part.decode("utf-8").splitlines() if line})
     data = "".join(line + "\n" for line in lines).encode()
@@ -305,17 +312,56 @@ def _from_pip(source: Source, progress: Progress | None) -> bytes:
     return data
 
 
-def _parts(data: bytes, source: Source, folder: str) -> Sequence[bytes]:
-    """The train, validation and test parts of a source; a plain text file is one part by itself."""
+def parts_of(data: bytes, source: Source, folder: str) -> Sequence[bytes]:
+    """The train, validation and test parts of a source; a plain text file is one part by itself.
+
+    Nothing is unpacked to disk, so no member's name can lead anywhere. Raises UserError for a damaged archive, and for
+    one whose parts are larger than `MAX_PART_BYTES`.
+    """
     wanted = {str(PurePosixPath(folder) / part) for part in PARTS}
-    if source.file.endswith(".tar.gz"):
-        with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as archive:
-            members = [member for member in archive if member.isfile() and member.name.removeprefix("./") in wanted]
-            return [stream.read() for member in members if (stream := archive.extractfile(member)) is not None]
-    if source.file.endswith(".whl"):
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            return [archive.read(name) for name in archive.namelist() if name in wanted]
+    try:
+        if source.file.endswith(".tar.gz"):
+            with tarfile.open(fileobj=_Bounded(gzip.GzipFile(fileobj=io.BytesIO(data))), mode="r|") as archive:
+                return [
+                    stream.read()
+                    for member in archive
+                    if member.isfile() and member.name.removeprefix("./") in wanted
+                    if (stream := archive.extractfile(member)) is not None
+                ]
+        if source.file.endswith(".whl"):
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                return [_Bounded(archive.open(name)).read() for name in archive.namelist() if name in wanted]
+    except _TooLargeError:
+        raise UserError(f"{source.file}: unpacks to more than {MAX_PART_BYTES:,} bytes. Fetch it again.") from None
+    # What the archive modules raise for damage is no family: a zip alone knows of eight.
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError) as error:
+        raise UserError(f"{source.file}: a damaged archive ({error}). Fetch it again.") from None
+    except (ValueError, RuntimeError, NotImplementedError, struct.error, KeyError, IndexError) as error:
+        raise UserError(f"{source.file}: a damaged archive ({error}). Fetch it again.") from None
     return [data]
+
+
+class _TooLargeError(Exception):
+    """More was unpacked than any known archive holds."""
+
+
+class _Bounded(io.RawIOBase):
+    """A stream that ends with an error after `MAX_PART_BYTES`: a bomb is never unpacked whole."""
+
+    def __init__(self, stream: IO[bytes] | gzip.GzipFile) -> None:
+        self._stream = stream
+        self._left = MAX_PART_BYTES
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """At most `size` bytes, everything when it is negative."""
+        data = self._stream.read(self._left + 1 if size < 0 else min(size, self._left + 1))
+        self._left -= len(data)
+        if self._left < 0:
+            raise _TooLargeError
+        return data
 
 
 __all__ = [

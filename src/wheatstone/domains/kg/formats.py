@@ -20,6 +20,10 @@ from wheatstone.bench.errors import Fault, InputError, UserError, did_you_mean
 
 MAX_LINE_BYTES = 64 * 1024
 MAX_ROWS = 2_000_000
+MAX_LINES = 4 * MAX_ROWS
+"""Blank lines and comments included: a small .gz can unpack to billions of them."""
+MAX_BYTES = 512 * 2**20
+"""Of a file, unpacked."""
 MAX_FAULTS = 1_000
 """Reading stops here: a file with so many faults is not what its name says."""
 COLUMNS: tuple[str, ...] = ("head", "relation", "tail", "type")
@@ -120,7 +124,7 @@ def open_bytes(path: Path) -> IO[bytes]:
 
 def _lines(stream: IO[bytes], faults: Faults, layout: Layout) -> Iterator[Row]:
     """Decoded lines without their ends, as rows of one field; blank lines and comments are left out."""
-    number = 0
+    number = size = 0
     while True:
         try:
             raw = stream.readline(MAX_LINE_BYTES + 1)
@@ -131,7 +135,12 @@ def _lines(stream: IO[bytes], faults: Faults, layout: Layout) -> Iterator[Row]:
         if not raw:
             return
         number += 1
+        size += len(raw)
         layout.lines = number
+        if number > MAX_LINES or size > MAX_BYTES:
+            text = f"the file is longer than {MAX_LINES:,} lines or {MAX_BYTES:,} bytes, unpacked. Split it."
+            faults.add(number, None, text)
+            faults.check()
         if len(raw) > MAX_LINE_BYTES:
             faults.add(number, None, f"longer than {MAX_LINE_BYTES:,} bytes, which is the limit of a line.")
             faults.check()
@@ -267,9 +276,10 @@ def _json_cells(line: int, cells: dict[str, object], faults: Faults) -> Row | No
     return Row(line, tuple(fields))
 
 
-_IRI = r"<([^<>\"{}|^`\\\s]*(?:\\u[0-9A-Fa-f]{4}|\\U[0-9A-Fa-f]{8}|[^<>\"{}|^`\\\s])*)>"
+# Possessive quantifiers: an opening '<' or quote that nothing closes must not be tried again from each of its letters.
+_IRI = r"<((?:[^<>\"{}|^`\\\s]++|\\u[0-9A-Fa-f]{4}|\\U[0-9A-Fa-f]{8})*+)>"
 _BLANK = r"(_:[^\s<>\"]+)"
-_LITERAL = r"\"((?:[^\"\\]|\\.)*)\"(?:@[A-Za-z0-9-]+|\^\^<[^<>\s]*>)?"
+_LITERAL = r"\"((?:[^\"\\]++|\\.)*+)\"(?:@[A-Za-z0-9-]++|\^\^<[^<>\s]*+>)?"
 _STATEMENT = re.compile(rf"\s*(?:{_IRI}|{_BLANK})\s*{_IRI}\s*(?:{_IRI}|{_BLANK}|{_LITERAL})\s*\.\s*(?:#.*)?")
 _ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|(.))", re.DOTALL)
 _ESCAPED = {"t": "\t", "b": "\b", "n": "\n", "r": "\r", "f": "\f", '"': '"', "'": "'", "\\": "\\"}

@@ -16,6 +16,7 @@ import torch
 
 from wheatstone.bench.errors import UserError
 from wheatstone.bench.record import TrialRecord
+from wheatstone.bench.shape import OBJECT, WHOLE, check
 from wheatstone.bench.trial import Trial
 from wheatstone.domains.kg.encode import Vocabulary
 from wheatstone.domains.kg.graph import Chains, Graph
@@ -25,6 +26,16 @@ from wheatstone.interp.lens import logit_lens
 from wheatstone.interp.patching import states
 from wheatstone.learn.models.transformer import Transformer
 from wheatstone.studies.neural.grokking_in_the_wild.world import Config, World
+
+KNOWLEDGE = {
+    "vocabulary": OBJECT,
+    "triples": [[WHOLE]],
+    "n_real_entity": WHOLE,
+    "n_real_relation": WHOLE,
+    "real_train": [[WHOLE]],
+    "bridge_layer": WHOLE,
+}
+"""The shape of the artifact beside the weights."""
 
 
 @dataclass(frozen=True)
@@ -133,19 +144,33 @@ def save_knowledge(trial: Trial[Config], model: Transformer, world: World, circu
 
 
 def load_knowledge(record: TrialRecord, cfg: Config) -> Knowledge:
-    """The model that a finished trial has left. Raises UserError when the trial has not finished."""
+    """The model that a finished trial has left. Raises UserError when it has not finished or is damaged."""
     if not record.is_finished:
         raise UserError(f"{record.path}: not trained yet. Run the same command again to go on.")
-    stored = record.artifact("knowledge")
+    stored, tensors = record.artifact("knowledge"), record.tensors("model")
+    try:
+        check(stored, KNOWLEDGE)
+        return _known(stored, tensors, cfg)
+    # torch reports weights of another shape as RuntimeError, numpy ids of another shape as ValueError.
+    except (ValueError, RuntimeError, OverflowError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"{record.file('knowledge.json')}: damaged, or not of this model ({why}). Train again in a new folder."
+        ) from None
+
+
+def _known(stored: dict[str, Any], tensors: dict[str, torch.Tensor], cfg: Config) -> Knowledge:
     vocabulary = Vocabulary.from_json(stored["vocabulary"])
     model = Transformer(cfg.transformer(len(vocabulary), 3), torch.Generator())
-    model.load_state_dict(record.tensors("model"))
+    model.load_state_dict(tensors)
     graph = Graph(
         vocabulary.entities[: stored["n_real_entity"]],
         vocabulary.relations[: stored["n_real_relation"]],
         np.array(stored["triples"], np.int32),
     )
     trained = frozenset((h, r1, r2) for h, r1, r2 in stored["real_train"])
+    if not 1 <= stored["bridge_layer"] <= model.cfg.depth:
+        raise ValueError(f"'bridge_layer' is {stored['bridge_layer']}")
     return Knowledge(model.eval(), graph, vocabulary, stored["bridge_layer"], trained)
 
 
