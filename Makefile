@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults lint format docs results bench clean
+.PHONY: help demo test faults fuzz lint format docs results bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -43,6 +43,11 @@ test: $(VENV)/.dev  ## all tests with coverage; warnings are errors
 
 faults: $(VENV)/.dev  ## a hundred kill -9 over the life of a run, none of which may change a finding
 	$(BIN)/python -m tests.faults.campaign $(ARGS)
+
+SECONDS ?= 30
+fuzz: $(VENV)/.dev  ## libFuzzer on every reader of files and words, SECONDS=30 each
+	$(PIP) install --quiet -c constraints.txt -e '.[dev,fuzz]'
+	$(BIN)/python -m tests.fuzz.campaign --seconds $(SECONDS) $(ARGS)
 
 lint: $(VENV)/.dev  ## ruff, pyright, import layers
 	$(BIN)/ruff check .
