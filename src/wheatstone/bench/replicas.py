@@ -19,7 +19,7 @@ from wheatstone.bench.errors import UserError
 from wheatstone.bench.files import read_json, write_json
 from wheatstone.bench.pool import LocalEngine, TrialsFailedError
 from wheatstone.bench.trial import Trial
-from wheatstone.bench.work import Assignment, Task, perform_together, torch_threads
+from wheatstone.bench.work import Assignment, Task, perform_together, torch_threads, unheard
 
 if TYPE_CHECKING:
     from wheatstone.bench.study import Study
@@ -105,17 +105,13 @@ class AutoEngine:
         if study.together is None or len(batch) < 2:
             return Choice("local", None, len(batch), workers)
         records = (run.trial(*task) for task in batch)
-        trials = [Trial(run, record, record.config(study), _unheard) for record in records]
+        trials = [Trial(run, record, record.config(study), unheard) for record in records]
         with torch_threads(usable_cores()):
             gain = study.together.gain(trials, workers)
         name = "replicas" if gain >= ENOUGH else "local"
         for task in batch[:1]:
             assignment.watch.progress(task, 0, 1, f"{len(batch)} at once are {gain:.2f} times as fast: {name}")
         return Choice(name, round(gain, 3), len(batch), workers)
-
-
-def _unheard(done: int, total: int, note: str) -> None:
-    """A report of progress that nobody follows."""
 
 
 class Choice(NamedTuple):

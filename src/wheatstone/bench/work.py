@@ -71,6 +71,10 @@ class SilentWatcher:
     def failed(self, task: Task, message: str) -> None: ...
 
 
+def unheard(done: int, total: int, note: str) -> None:
+    """A report of progress that nobody follows."""
+
+
 class Assignment(NamedTuple):
     """What an engine is to do for one run: several share the engine's workers."""
 

@@ -59,6 +59,7 @@ class Options:
 
 def run_study(arguments: Sequence[str]) -> int:
     """Run (or go on with) a study and print its verdicts."""
+    from wheatstone.bench.parallel import ParallelEngine, dismiss_followers, follow_leader, place
     from wheatstone.bench.registry import load
 
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -68,8 +69,15 @@ def run_study(arguments: Sequence[str]) -> int:
         raise UserError(f"wheatstone run: the study comes first, before {arguments[0]}.\n{USAGE}")
     study = load(arguments[0])
     options, config = parse(study, arguments[1:], Options)
-    run = open_run(study, options, config)
-    return execute(run, study, engine_of(options))
+    engine = engine_of(options)
+    if not isinstance(engine, ParallelEngine):
+        return execute(open_run(study, options, config), study, engine)
+    if not place().leads:
+        follow_leader(study)
+        return 0
+    code = execute(open_run(study, options, config), study, engine)
+    dismiss_followers()
+    return code
 
 
 def parse(
@@ -155,7 +163,13 @@ def execute(run: Run, study: Study[Any], engine: Engine) -> int:
 def engine_of(options: Options) -> Engine:
     """The engine that was asked for."""
     from wheatstone.bench.engine import InlineEngine, LocalEngine
+    from wheatstone.bench.parallel import ParallelEngine, is_parallel
     from wheatstone.bench.replicas import AutoEngine, ReplicaEngine
+
+    if is_parallel():
+        if options.engine not in ("local", "inline"):
+            raise UserError(f"--engine {options.engine}: torchrun decides where trials run. Leave out --engine.")
+        return ParallelEngine()
 
     match options.engine:
         case "inline":

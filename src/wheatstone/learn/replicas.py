@@ -15,6 +15,7 @@ from typing import Generic, Protocol, TypeVar
 
 import torch
 
+from wheatstone.bench.parallel import place
 from wheatstone.bench.study import Together
 from wheatstone.bench.trial import Trial
 from wheatstone.learn.models.transformer import Transformer
@@ -50,6 +51,8 @@ class Trained(Generic[C, PreparedT]):
         """`Together.run`."""
         prepared = [self.prepare(trial) for trial in trials]
         fitted = fit_together([one.training for one in prepared])
+        if not place().leads:
+            return [{} for _ in trials]  # the leader measures
         return [self.measure(*parts) for parts in zip(trials, prepared, fitted, strict=True)]
 
     def gain(self, trials: Sequence[Trial[C]], workers: int) -> float:

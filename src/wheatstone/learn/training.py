@@ -23,6 +23,7 @@ from annotated_types import Ge, Gt
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from wheatstone.bench.parallel import add_up, place
 from wheatstone.learn.models.transformer import Transformer
 from wheatstone.learn.optimisers import Optimiser, OptimiserConfig
 from wheatstone.learn.sequences import NO_TARGET, Sequences
@@ -257,7 +258,7 @@ class _Alone:
     """The steps of one course."""
 
     def __init__(self, course: _Course) -> None:
-        self.course, self.model = course, course.model
+        self.course, self.model, self.place = course, course.model, place()
         self.optimiser = Optimiser(course.model, course.cfg.optimiser, course.cfg.steps)
         if course.optimiser:
             self.optimiser.load_state_tensors(course.optimiser)
@@ -267,14 +268,29 @@ class _Alone:
         """Makes 0-based `step`; the loss before it."""
         course, model = self.course, self.model
         if model.cfg.dropout:
-            torch.manual_seed(course.training.order_seed + step)  # dropout draws from the global generator only
-        rows = course.batches.rows(step, course.device)
+            # Dropout draws from the global generator only; another process draws for other rows.
+            torch.manual_seed(course.training.order_seed + step + (self.place.rank << 40))
+        rows = course.batches.rows(step, course.device)[self.place.rank :: self.place.world]
         with _forward_precision(course):
             logits, targets = target_logits(model, course.data, rows, course.single)
         loss = LOSSES[course.cfg.loss](logits.float(), targets)
-        loss.backward()
+        if self.place.world > 1:
+            loss = self._backward_everywhere(loss, len(targets))
+        else:
+            loss.backward()
         self.optimiser.step(step)
         return loss.detach()[None]
+
+    def _backward_everywhere(self, loss: Float[Tensor, ""], n_target: int) -> Float[Tensor, ""]:
+        """The gradients, and the loss, of the mean over the targets of all processes."""
+        loss = loss * n_target
+        loss.backward()
+        sums = torch.stack([loss.detach(), loss.new_tensor(n_target)])
+        gradients = [p.grad for p in self.optimiser.parameters if p.grad is not None]
+        add_up([*gradients, sums])
+        for gradient in gradients:
+            gradient.div_(sums[1])
+        return sums[0] / sums[1]
 
     def state(self, replica: int) -> dict[str, Tensor]:
         """What the optimiser needs to go on."""
