@@ -17,9 +17,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +27,8 @@ from annotated_types import Ge, Gt, Lt
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+Past = tuple[Tensor, Tensor]
+"""Keys and values [batch head pos d_head] of the positions that one applied block has seen."""
 Hook = Callable[[Tensor], Tensor | None]
 Hooks = Mapping[str, Hook]
 
@@ -143,6 +145,21 @@ class Attention(nn.Module):
         z = tap(hooks, sites.z, z.transpose(1, 2))  # batch pos head d_head
         return self.out(z.flatten(2))
 
+    def going_on(
+        self, x: Float[Tensor, "batch pos d_model"], positions: Int[Tensor, " pos"], past: Past | None
+    ) -> tuple[Float[Tensor, "batch pos d_model"], Past]:
+        """What new positions read from themselves and from `past`, and the past of the next call."""
+        split = (*x.shape[:2], self.n_head, -1)
+        q, k, v = self.q(x).view(split), self.k(x).view(split), self.v(x).view(split)
+        if self.rotary:
+            q, k = rotate(q, positions), rotate(k, positions)
+        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+        if past is not None:
+            k, v = torch.cat((past[0], k), 2), torch.cat((past[1], v), 2)
+        seen = causal_mask(k.shape[2], x.device)[-x.shape[1] :]
+        z = F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
+        return self.out(z.transpose(1, 2).flatten(2)), (k, v)
+
     def _at(
         self,
         x: Float[Tensor, "batch pos d_model"],
@@ -232,10 +249,26 @@ class Block(nn.Module):
         x = x if at is None else row_at(x, at)
         x = tap(hooks, sites.resid_mid, x + tap(hooks, sites.attn_out, attn))
         if self.norm_mlp is not None:
-            normed = self.norm_mlp(x)
-            branches = [branch(normed) for branch in (self.mlp, memory) if branch is not None]
-            x = x + tap(hooks, sites.mlp_out, self.dropout(sum(branches[1:], start=branches[0])))
+            x = x + tap(hooks, sites.mlp_out, self.dropout(self._feed_forward(x, memory)))
         return tap(hooks, sites.resid_post, x)
+
+    def going_on(
+        self,
+        x: Float[Tensor, "batch pos d_model"],
+        positions: Int[Tensor, " pos"],
+        memory: MLP | None,
+        past: Past | None,
+    ) -> tuple[Float[Tensor, "batch pos d_model"], Past]:
+        """`forward` for new positions only; see `Attention.going_on`."""
+        attn, past = self.attn.going_on(self.norm_attn(x), positions, past)
+        x = x + attn
+        return x if self.norm_mlp is None else x + self._feed_forward(x, memory), past
+
+    def _feed_forward(self, x: Float[Tensor, "*batch d_model"], memory: MLP | None) -> Float[Tensor, "*batch d_model"]:
+        assert self.norm_mlp is not None
+        normed = self.norm_mlp(x)
+        branches = [branch(normed) for branch in (self.mlp, memory) if branch is not None]
+        return branches[0] if len(branches) == 1 else branches[0] + branches[1]
 
 
 class Transformer(nn.Module):
@@ -337,6 +370,25 @@ class Transformer(nn.Module):
             block = self.blocks[layer % self.cfg.n_layer]
             x = block(x, mask, positions, self.memory, hooks, self.sites[layer])
         return x
+
+    def going_on(
+        self, tokens: Int[Tensor, "batch pos"], past: Sequence[Past] = ()
+    ) -> tuple[Float[Tensor, "batch pos d_model"], list[Past]]:
+        """`resid` of new tokens that follow those of `past` (empty: the start), and the past of the next call.
+
+        For generating: a new token costs one position, not the whole sequence again. Dropout is not applied.
+        """
+        begin = past[0][0].shape[2] if past else 0
+        positions = torch.arange(begin, begin + tokens.shape[1], device=tokens.device)
+        x = F.embedding(tokens, self.embedding)
+        if self.position is not None:
+            x = x + self.position[positions]
+        now: list[Past] = []
+        for layer in range(self.cfg.depth):
+            block = cast("Block", self.blocks[layer % self.cfg.n_layer])
+            x, of_layer = block.going_on(x, positions, self.memory, past[layer] if past else None)
+            now.append(of_layer)
+        return x, now
 
     def unembed(
         self, resid: Float[Tensor, "*batch d_model"], *, hooks: Hooks | None = None
