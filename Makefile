@@ -7,6 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := pyproject.toml constraints.txt
+BENCHMARKS := startup data_generation patching throughput grok_time
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test faults fuzz lint format docs results bench clean
@@ -65,8 +66,9 @@ docs: $(VENV)/.demo  ## fail when a generated page differs from the studies and 
 results: $(VENV)/.demo  ## record a finished run: make results RUN=runs/NAME
 	$(BIN)/wheatstone docs --record $(RUN)
 
-bench: $(VENV)/.dev  ## speed measurements side by side, one file each
-	@for file in benchmarks/*.py; do [ -e "$$file" ] || continue; echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+bench: $(VENV)/.dev  ## speed beside named peers (40 minutes of a quiet machine), written to docs/BENCHMARKS.md
+	@failed=0; for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name $(ARGS) || failed=1; done; \
+	  $(BIN)/wheatstone docs && exit $$failed
 
 clean:  ## remove the environment and caches; runs/ is kept
 	rm -rf $(VENV) dist build .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov

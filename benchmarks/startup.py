@@ -1,18 +1,19 @@
-"""How long `wheatstone --help` and `wheatstone list` take, beside a bare interpreter and one that imports torch.
+"""How long `wheatstone --help` and `wheatstone list` take, beside an interpreter that imports torch and a bare one.
 
-Prints the median of several fresh processes and fails above the limit: a command line that hesitates is not used.
+A command line that hesitates is not used: half a second is the limit.
 """
 
 from __future__ import annotations
 
-import statistics
 import subprocess
 import sys
-import time
+
+from benchmarks.side_by_side import Benchmark, Options, Part, alternate, timed
+from wheatstone.cli.benchmarks import Comparison
 
 LIMIT = 0.5
 """Seconds."""
-ROUNDS = 7
+ROUNDS = 9
 COMMANDS = {
     "python -c pass": ["-c", "pass"],
     "import torch": ["-c", "import torch"],
@@ -21,23 +22,30 @@ COMMANDS = {
 }
 
 
-def seconds(arguments: list[str]) -> float:
-    """Wall time of one fresh interpreter."""
-    started = time.perf_counter()
-    subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
-    return time.perf_counter() - started
+def measure(options: Options, threads: int, part: Part) -> None:
+    """Fresh processes in turns."""
+
+    def start(words: list[str]) -> None:
+        subprocess.run([sys.executable, *words], check=True, capture_output=True)
+
+    sides = {name: timed(lambda words=words: start(words)) for name, words in COMMANDS.items()}
+    found = alternate(sides, rounds=1 if options.quick else ROUNDS, warmup=0 if options.quick else 1)
+    floor = found["python -c pass"]
+    for name in ("wheatstone --help", "wheatstone list"):
+        part.compared(
+            Comparison(name, "s", found[name], "python -c 'import torch'", found["import torch"], threads, limit=LIMIT)
+        )
+    part.figure("a bare interpreter, the floor", f"{floor.median:.3f} s")
 
 
-def main() -> int:
-    """Measure, print a table, and return 1 when a command is too slow."""
-    medians = {name: statistics.median(seconds(words) for _ in range(ROUNDS)) for name, words in COMMANDS.items()}
-    for name, median in medians.items():
-        print(f"{name:<20} {median:6.3f} s   {medians['import torch'] / median:5.1f} x faster than import torch")
-    slow = [name for name in medians if name.startswith("wheatstone") and medians[name] > LIMIT]
-    if slow:
-        print(f"slower than {LIMIT} s: {', '.join(slow)}", file=sys.stderr)
-    return 1 if slow else 0
-
+BENCHMARK = Benchmark(
+    "startup",
+    "Start of the command line",
+    "Wall time of a fresh process. The peer is an interpreter that imports torch and does nothing: what a command line "
+    "costs that imports its framework before it reads its arguments.",
+    Options,
+    measure,
+)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(BENCHMARK.main())

@@ -1,7 +1,7 @@
 """`wheatstone docs`: the pages that are generated, and the check that they are what would be generated now.
 
-`docs/studies/<name>.md` comes from the study itself and its recorded results, `docs/RESULTS.md` from `results/*.json`.
-Nobody types a number into either.
+`docs/studies/<name>.md` comes from the study itself and its recorded results, `docs/RESULTS.md` from `results/*.json`,
+`docs/BENCHMARKS.md` from `benchmarks/results/*.json`. Nobody types a number into any of them.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ def docs(arguments: Sequence[str]) -> int:
 def generate(root: Path) -> dict[Path, str]:
     """Path -> text of every generated page."""
     from wheatstone.bench.registry import entries
+    from wheatstone.cli.benchmarks import benchmarks_page, recorded_benchmarks
     from wheatstone.cli.markdown import results_page, study_page
     from wheatstone.cli.results import recorded
 
@@ -71,4 +72,6 @@ def generate(root: Path) -> dict[Path, str]:
         for entry in own
     }
     pages[root / "docs" / "RESULTS.md"] = results_page([entry.card for entry in own], results)
+    if (benchmarks := root / "benchmarks" / "results").is_dir():
+        pages[root / "docs" / "BENCHMARKS.md"] = benchmarks_page(recorded_benchmarks(benchmarks))
     return pages

@@ -1,0 +1,1 @@
+"""What the benchmarks are compared with. Nothing here is part of wheatstone."""
