@@ -6,7 +6,8 @@ Starts, for a target that came from a circuit of one's own:
     cut        the circuit's own first layers
     product    the nearest product state and blocks that do nothing
 `auto` takes whichever has the highest fidelity. Where even that is below `LOST`, the fit begins with one layer and
-adds the others one at a time, on the bit-flip surrogate.
+adds the others one at a time, on the bit-flip surrogate. A start without a slope (the nearest product state of a cat
+state, say) is a saddle, which a little noise leaves.
 
 Source  Robertson et al., arXiv:2301.08609, for the Trotter start and layer expansion; the averaged start is the first
         term of the Magnus expansion (Magnus, 1954), applied bond by bond
@@ -21,7 +22,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from scipy.linalg import logm
 
-from wheatstone.domains.quantum.ansatz import Fitted, Real, brickwork, fit, widened
+from wheatstone.domains.quantum.ansatz import Fitted, Real, brickwork, fit, perturbed, widened
 from wheatstone.domains.quantum.circuit import Complex, Layer, LayeredCircuit
 from wheatstone.domains.quantum.mps import MPS, Truncation, run_circuit
 from wheatstone.domains.quantum.objective import WORKING, BitFlips, Evaluation, Fidelity
@@ -30,6 +31,10 @@ from wheatstone.domains.quantum.optimise import Optimised, minimise
 Start = Literal["auto", "averaged", "cut", "product"]
 LOST = 0.1
 """Fidelity of a start below which the circuit is grown layer by layer."""
+FLAT = 1e-3
+"""Gradient norm, relative to what is missing of the fidelity, below which a start is a saddle."""
+KICK = 0.1
+"""Noise on the angles of a saddle, in radians."""
 GROWTH_ITERATIONS = 30
 """L-BFGS iterations after each layer that is added."""
 
@@ -63,8 +68,11 @@ def compile_state(
     Raises UserError for another number of qubits, or for no layers.
     """
     name, begin = best_start(target, source, layers, start, truncation)
-    if Fidelity(target, begin.ansatz, truncation)(begin.angles).fidelity < LOST and start == "auto":
+    opening = Fidelity(target, begin.ansatz, truncation)(begin.angles)
+    if opening.fidelity < LOST and start == "auto":
         name, begin = "grown", grown(target, layers, truncation)
+    elif float(np.linalg.norm(opening.gradient)) < FLAT * opening.value:
+        begin = Fitted(begin.ansatz, perturbed(begin.angles, KICK, np.random.default_rng(0)))
     found = minimise(
         Fidelity(target, begin.ansatz, truncation),
         begin.angles,
@@ -142,6 +150,7 @@ def grown(target: MPS, layers: int, truncation: Truncation) -> Fitted:
     """Begins with the product start and one layer, and adds a layer after every fit."""
     layout = brickwork(target.n, layers).layers
     fitted = fit(product(target, 1))
+    fitted = Fitted(fitted.ansatz, perturbed(fitted.angles, KICK, np.random.default_rng(0)))
     for number in range(1, len(layout) + 1):
         found = minimise(BitFlips(target, fitted.ansatz, truncation), fitted.angles, iterations=GROWTH_ITERATIONS)
         fitted = Fitted(fitted.ansatz, found.angles)

@@ -22,7 +22,7 @@ WORRY = 1e-6
 def compile_circuit(
     circuit: Path,
     *,
-    layers: Annotated[int, Ge(1)],
+    layers: Annotated[int, Ge(1)] = 9,
     out: Path | None = None,
     start: Literal["auto", "averaged", "cut", "product"] = "auto",
     fidelity: float = 0.9999,
@@ -53,7 +53,7 @@ def compile_circuit(
     from wheatstone.domains.quantum.mps import Truncation, run_circuit
     from wheatstone.domains.quantum.qasm import read_circuit
 
-    _check("compile", fidelity, layers)
+    _check("compile", fidelity, layers, max_bond)
     source = chain_circuit(read_circuit(circuit), allow_swaps=allow_swaps)
     wide = layered(source)
     if not wide.layers:
@@ -65,8 +65,8 @@ def compile_circuit(
 def evolve(
     hamiltonian: Path,
     *,
-    time: Annotated[float, Gt(0)],
-    layers: Annotated[int, Ge(1)],
+    time: Annotated[float, Gt(0)] = 1.0,
+    layers: Annotated[int, Ge(1)] = 9,
     steps: Annotated[int, Ge(1)] = 100,
     initial: str = "",
     out: Path | None = None,
@@ -100,7 +100,9 @@ def evolve(
     from wheatstone.domains.quantum.mps import Truncation, run_circuit
     from wheatstone.domains.quantum.trotter import neel, trotter
 
-    _check("evolve", fidelity, layers)
+    _check("evolve", fidelity, layers, max_bond)
+    if time <= 0 or steps < 1:
+        raise UserError(f"evolve: got --time {time:g} and --steps {steps}, must be above 0 and at least 1.")
     found = read_hamiltonian(hamiltonian)
     front = neel(found.n)
     if initial:
@@ -114,7 +116,9 @@ def evolve(
     return _compile(hamiltonian, target, fine, before, layers, out, "averaged", fidelity, iterations, max_bond, device)
 
 
-def _check(verb: str, fidelity: float, layers: int) -> None:
+def _check(verb: str, fidelity: float, layers: int, max_bond: int) -> None:
+    if max_bond < 2:
+        raise UserError(f"{verb} --max-bond: got {max_bond}, must be at least 2.")
     if not 0 < fidelity <= 1:
         raise UserError(f"{verb} --fidelity: got {fidelity:g}, must be above 0 and at most 1.")
     if layers < 1:
@@ -183,6 +187,8 @@ def _compile(
         f"{place}: CX depth {after.two_qubit_depth}, {after.two_qubit_gates} CX, fidelity {reached:.6f} by Aer "
         f"(error per site {per_site(reached, target.n):.1e})"
     )
+    if after.two_qubit_depth >= before.two_qubit_depth:
+        print(f"note: no shallower than {path.name}; give fewer --layers, or keep it.", file=sys.stderr)
     if backend is not None:
         placed = on_device(written, backend).cost
         print(f"on {device}: two-qubit depth {placed.two_qubit_depth}, {placed.two_qubit_gates} two-qubit gates")
