@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 OptionsT = TypeVar("OptionsT")
 
 MOST_SEEDS = 10_000
-USAGE = """usage: wheatstone run STUDY [--preset cpu] [--seeds 3] [--arms a,b] [--engine local|replicas|auto|inline]
-                      [--jobs N] [--threads N] [--out DIR] [--fresh] [--config.FIELD VALUE ...]
+USAGE = """usage: wheatstone run STUDY [--preset cpu] [--seeds 3] [--arms a,b] [--engine local|replicas|auto|ray|inline]
+                      [--jobs N] [--threads N] [--address HOST:PORT] [--gpus SHARE] [--out DIR] [--fresh]
+                      [--config.FIELD VALUE ...]
 
 Measure a study's claims, arm against arm. STUDY is a name of `wheatstone list` or a file my_study.py.
 All options with the study's own settings: wheatstone run STUDY --help"""
@@ -44,13 +45,18 @@ class Options:
     """How many seeds, as 3, or which, as 0,4,7. None: as many as the preset says."""
     arms: str | None = None
     """The arms to run, separated by commas. None: those of the preset."""
-    engine: Literal["local", "inline", "replicas", "auto"] = "local"
+    engine: Literal["local", "ray", "replicas", "auto", "inline"] = "local"
     """local: worker processes that share the cores; replicas: trials at once as one batched computation, for a GPU or
-    tiny models; auto: whichever of the two is measured to be faster; inline: in this process, for debugging."""
+    tiny models; auto: whichever of the two is measured to be faster; ray: local workers on every node of a Ray cluster;
+    inline: in this process, for debugging."""
     jobs: int | None = None
-    """Worker processes at most. None: one a core."""
+    """Trials at once, at most. None: one a core (ray: as many as the cluster has room for)."""
     threads: int | None = None
-    """Threads of each trial. None: an equal share of the cores. A directory keeps the number that it began with."""
+    """Threads of each trial. None: an equal share of the cores (ray: 1). A directory keeps what it began with."""
+    address: str | None = None
+    """With ray: host:port of a cluster, or auto. None: RAY_ADDRESS, else a cluster on this machine for this command."""
+    gpus: float = 1.0
+    """With ray: share of a GPU that a trial takes whose settings ask for an accelerator."""
     out: Path | None = None
     """The run directory. None: runs/<study>-<preset>-<digest of the settings>."""
     fresh: bool = False
@@ -132,6 +138,8 @@ def threads_of(options: Options, trials: int) -> int:
             raise UserError(f"--{name}: got {value}, must be at least 1 ({meaning}).")
     if options.threads is not None:
         return options.threads
+    if options.engine == "ray":  # this machine's cores say nothing about those of the nodes
+        return 1
     return share_cores(trials, 1 if options.engine == "inline" else options.jobs).threads
 
 
@@ -161,7 +169,7 @@ def execute(run: Run, study: Study[Any], engine: Engine) -> int:
 
 
 def engine_of(options: Options) -> Engine:
-    """The engine that was asked for."""
+    """The engine that was asked for. Raises UserError where its extra is missing, or its options mean nothing."""
     from wheatstone.bench.engine import InlineEngine, LocalEngine
     from wheatstone.bench.parallel import ParallelEngine, is_parallel
     from wheatstone.bench.replicas import AutoEngine, ReplicaEngine
@@ -170,8 +178,13 @@ def engine_of(options: Options) -> Engine:
         if options.engine not in ("local", "inline"):
             raise UserError(f"--engine {options.engine}: torchrun decides where trials run. Leave out --engine.")
         return ParallelEngine()
-
+    if options.address is not None and options.engine != "ray":
+        raise UserError(f"--address: {options.address} is for --engine ray, not for --engine {options.engine}.")
     match options.engine:
+        case "ray":
+            from wheatstone.bench.ray_engine import RayEngine
+
+            return RayEngine(options.address, options.jobs, options.gpus)
         case "inline":
             return InlineEngine()
         case "replicas":

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from wheatstone.bench.sweep.findings import SweepFindings
 
 USAGE = """usage: wheatstone sweep STUDY --grid FIELD=a,b,c [--grid OTHER=x,y] [--preset cpu] [--seeds 3] [--arms a,b]
-                        [--engine local|inline] [--jobs N] [--threads N] [--out DIR] [--fresh]
-                        [--config.FIELD VALUE ...]
+                        [--engine local|ray|inline] [--jobs N] [--threads N] [--address HOST:PORT] [--gpus SHARE]
+                        [--out DIR] [--fresh] [--config.FIELD VALUE ...]
 
 Run a study at every point of a grid of its settings, and draw each measure over the grid. STUDY is a name of
 `wheatstone list` or a file my_study.py. All options with the study's own settings: wheatstone sweep STUDY --help"""
@@ -53,7 +53,8 @@ def sweep_study(arguments: Sequence[str]) -> int:
         raise UserError(f"wheatstone sweep: the study comes first, before {arguments[0]}.\n{USAGE}")
     study = load(arguments[0])
     options, config = parse(study, arguments[1:], SweepOptions, "sweep")
-    return execute(open_sweep(study, options, config), study, engine_of(options))
+    engine = engine_of(options)
+    return execute(open_sweep(study, options, config), study, engine)
 
 
 def open_sweep(study: Study[Any], options: SweepOptions, config: Any) -> Sweep:

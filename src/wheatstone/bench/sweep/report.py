@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -80,9 +80,9 @@ def sweep_command(found: SweepFindings, study: Study[Any]) -> str:
 def _header(found: SweepFindings, study: Study[Any]) -> Html:
     points = found.grid.points()
     facts = [
-        tag("span", tag("b", len(points)), f" point{'s' if len(points) > 1 else ''}"),
+        tag("span", *_counted(points, "point")),
         tag("span", "preset ", tag("b", found.preset)),
-        tag("span", tag("b", len(found.seeds)), " seeds × ", tag("b", len(found.arms)), " arms at each"),
+        tag("span", *_counted(found.seeds, "seed"), " × ", *_counted(found.arms, "arm"), " at each"),
         tag("span", tag("b", sections.duration(found.seconds)), " in all trials"),
     ]
     grid = (
@@ -104,6 +104,11 @@ def _header(found: SweepFindings, study: Study[Any]) -> Html:
         tag("ul", *(tag("li", fact) for fact in facts), class_="facts"),
         tag("details", tag("summary", "About this study"), tag("pre", study.doc.strip())),
     )
+
+
+def _counted(things: Sized, noun: str) -> tuple[Html, str]:
+    """'1 seed', '3 seeds', with the number in bold."""
+    return tag("b", len(things)), f" {noun}" if len(things) == 1 else f" {noun}s"
 
 
 def _verdict_table(found: SweepFindings) -> Html:
