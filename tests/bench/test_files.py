@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import math
 import os
@@ -114,3 +115,27 @@ def test_a_lock_of_nobody_known(tmp_path: Path):
         path.write_bytes(b"")
         with pytest.raises(UserError, match="another process"), hold(path, str):
             pass
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_system_without_locks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int):
+    def refused(_file: object, _how: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    with pytest.raises(UserError, match=r"lock: this file system has no locks \(.*\).*local disk with --out"):
+        with hold(tmp_path / "lock", str):
+            pass
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE])
+def test_a_failing_disk_is_named(tmp_path: Path, code: int):
+    message = r"weights: the system could not read or write it \(.*\)\. When that is mended, run the same command again"
+    with pytest.raises(UserError, match=message), disk_faults(tmp_path / "weights"):
+        raise OSError(code, os.strerror(code))
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a/" * 3000 + "b"])
+def test_a_place_that_cannot_be_is_named(tmp_path: Path, name: str):
+    with pytest.raises(UserError, match=r"cannot be a file here \(File name too long\)"):
+        write_json(tmp_path / name, 1)

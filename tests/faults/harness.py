@@ -26,7 +26,7 @@ from wheatstone.bench.run import Run
 
 HERE = Path(__file__).parent
 TINY = HERE / "tiny.py"
-FORESEEN = 60.0
+FORESEEN = 240.0
 """Seconds after which a command counts as hanging."""
 WALL_CLOCK = ("seconds",)
 """Logged values that two executions need not share."""

@@ -6,15 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.faults.harness import Campaign, Chain, Kill, Reference, check_finished, check_whole, undisturbed
+from tests.faults.harness import Campaign, Chain, Kill, Reference, check_finished, check_whole
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="follows processes through /proc")
 SEED = 7
-
-
-@pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
-    return undisturbed(tmp_path_factory.mktemp("undisturbed"))
 
 
 def test_twelve_kills_lose_nothing(reference: Reference, tmp_path: Path) -> None:

@@ -23,12 +23,15 @@ from wheatstone.bench.errors import UserError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+_NO_PLACE = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP, errno.EINVAL, errno.EFBIG}
+_FAILING = {errno.EIO, errno.ENXIO, errno.ENODEV, errno.ESTALE, errno.ETIMEDOUT, errno.EMFILE, errno.ENFILE}
+_NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 _CHUNK = 1 << 20
 
 
 @contextlib.contextmanager
 def disk_faults(place: Path) -> Generator[None]:
-    """Turns a full or read-only disk into a UserError that names `place` and the way out."""
+    """Turns a disk that is full, failing or read-only into a UserError that names `place` and the way out."""
     try:
         yield
     except OSError as error:
@@ -41,6 +44,13 @@ def disk_faults(place: Path) -> Generator[None]:
         if error.errno in _FORBIDDEN:
             raise UserError(
                 f"{where}: cannot be written ({error.strerror}). Choose another folder with --out."
+            ) from error
+        if error.errno in _NO_PLACE:
+            raise UserError(f"{where}: cannot be a file here ({error.strerror}). Choose another folder.") from error
+        if error.errno in _FAILING:
+            raise UserError(
+                f"{where}: the system could not read or write it ({error.strerror}). When that is mended, run the same "
+                "command again: it goes on from the last checkpoint."
             ) from error
         raise
 
@@ -75,6 +85,9 @@ def _replacing(path: Path) -> Generator[Path]:
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # some network file systems sync no folders
+            raise
     finally:
         os.close(folder)
 
@@ -147,7 +160,14 @@ def hold(path: Path, busy: Callable[[str], str], patience: float = 0.0) -> Gener
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
-            except BlockingIOError:
+            except OSError as error:
+                if error.errno in _NO_LOCKS:
+                    raise UserError(
+                        f"{path}: this file system has no locks ({error.strerror}), so a second process could spoil "
+                        "the run. Choose a folder on a local disk with --out."
+                    ) from None
+                if not isinstance(error, BlockingIOError):
+                    raise
                 if time.monotonic() >= deadline:
                     file.seek(0)
                     pid = file.read(32).decode(errors="replace").strip()

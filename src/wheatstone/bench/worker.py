@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from wheatstone.bench.errors import UserError
-from wheatstone.bench.files import plain
+from wheatstone.bench.files import disk_faults, plain
 from wheatstone.bench.pool import last_words
 from wheatstone.bench.registry import Origin
 from wheatstone.bench.run import Run
@@ -88,8 +88,9 @@ def _attempt(origin: Origin, order: _Order, channel: _Channel) -> None:
     except UserError as error:
         return channel.send(event="failed", message=str(error))
     try:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        _redirect_output(log)
+        with disk_faults(log):
+            log.parent.mkdir(parents=True, exist_ok=True)
+            _redirect_output(log)
         study = origin.load()
         with torch_threads(run.threads):
             measures = perform(

@@ -7,6 +7,8 @@ any other exception is a bug of ours: one line, the traceback in a file (or on t
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import shlex
 import sys
@@ -18,6 +20,7 @@ from importlib import import_module
 
 from wheatstone import __version__
 from wheatstone.bench.errors import UserError, did_you_mean
+from wheatstone.bench.shown import printable
 
 OK, BUG, USER_FAULT, INTERRUPTED = 0, 1, 2, 130
 
@@ -62,23 +65,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return OK
     # Read when torch is loaded, which is later: threads that wait sleep, so that two programs can share the cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a file name that is no UTF-8 is shown with its escapes
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        return call(given[0], given[1:])
+        code = call(given[0], given[1:])
+        sys.stdout.flush()
+        return code
     except UserError as fault:
-        print(fault, file=sys.stderr)
+        print(printable(str(fault), keep="\n\t"), file=sys.stderr)
         return USER_FAULT
     except KeyboardInterrupt:
         print(f"\n{interrupted(given)}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader (head, less) has gone: Python's own flush at exit must not meet the closed pipe a second time.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()  # the reader (head, less) has gone
         return BUG
     except Exception as bug:
+        if isinstance(bug, OSError) and bug.errno in (errno.ENOSPC, errno.EDQUOT) and bug.filename is None:
+            _drop_output()
+            print("standard output: the disk is full. Free some space and run the same command again.", file=sys.stderr)
+            return USER_FAULT
         if os.environ.get("WHEATSTONE_DEBUG"):
             raise
         print(bug_report(bug, given), file=sys.stderr)
         return BUG
+
+
+def _drop_output() -> None:
+    """Python's own flush at exit must not fail a second time."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def call(name: str, arguments: Sequence[str]) -> int:
@@ -116,8 +131,12 @@ def interrupted(given: Sequence[str]) -> str:
 
 def bug_report(bug: Exception, given: Sequence[str]) -> str:
     """One line for the user; the traceback goes to a file that can be sent along."""
-    with tempfile.NamedTemporaryFile("w", prefix="wheatstone-bug-", suffix=".txt", delete=False) as log:
-        log.write(f"wheatstone {__version__}, Python {sys.version}\n{shlex.join(['wheatstone', *given])}\n\n")
-        traceback.print_exception(bug, file=log)
-    fault = " ".join(f"{type(bug).__name__}: {bug}".split())
-    return f"This is a bug in wheatstone: {fault[:300]}. The traceback is in {log.name}"
+    fault = printable(" ".join(f"{type(bug).__name__}: {bug}".split())[:300])
+    text = f"wheatstone {__version__}, Python {sys.version}\n{shlex.join(['wheatstone', *given])}\n\n"
+    text += "".join(traceback.format_exception(bug))
+    try:
+        with tempfile.NamedTemporaryFile("wb", prefix="wheatstone-bug-", suffix=".txt", delete=False) as log:
+            log.write(text.encode(errors="backslashreplace"))
+    except OSError as full:
+        return f"This is a bug in wheatstone: {fault}. The traceback could not be kept ({full.strerror})."
+    return f"This is a bug in wheatstone: {fault}. The traceback is in {log.name}"
