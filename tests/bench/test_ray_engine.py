@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -33,6 +34,7 @@ from wheatstone.bench.sweep.directory import Sweep
 from wheatstone.bench.sweep.execute import execute_sweep
 from wheatstone.bench.sweep.grid import parse_grid
 from wheatstone.bench.work import Assignment
+from wheatstone.cli.main import main
 
 needs_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="needs Ray: pip install 'wheatstone[scale]'"
@@ -186,34 +188,55 @@ def test_a_worker_killed_in_the_middle(
 
 
 @needs_ray
-def test_a_node_that_dies(two_nodes: TwoNodes, new_run: NewRun, toy: Study[Any], variant, tmp_path: Path):
+def test_a_node_that_dies_while_something_on_it_is_still_at_the_trial(
+    two_nodes: TwoNodes, new_run: NewRun, toy: Study[Any], variant, tmp_path: Path
+):
     third = two_nodes.cluster.add_node(num_cpus=1, object_store_memory=80_000_000)
-    code = f"""
+    raylet = third.all_processes["raylet"][0].process.pid
+    begun, release = tmp_path / "begun", tmp_path / "release"
+    study = variant(
+        f"""
         import os, signal
         from pathlib import Path
-        flag = Path({str(tmp_path / "done")!r})
-        if os.environ["RAY_RAYLET_PID"] == {str(third.all_processes["raylet"][0].process.pid)!r} and not flag.exists():
-            flag.touch()
-            time.sleep(60)
+        begun, release = Path({str(begun)!r}), Path({str(release)!r})
+        if os.environ["RAY_RAYLET_PID"] == {str(raylet)!r} and not begun.exists():
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            if os.fork() == 0:  # a process of the study, cut off from the cluster, with the trial's lock
+                deadline = time.monotonic() + 90
+                while not release.exists() and time.monotonic() < deadline:
+                    time.sleep(0.05)
+                os._exit(0)
+            begun.write_text(f"{{trial.arm}} {{trial.seed}}")
+            time.sleep(90)
         """
-    study = variant(code)
+    )
+    seeds = (0, 1, 2, 3)
+    run = new_run(study=study, seeds=seeds, pause=0.05)
+    before_release: list[int] = []
+
+    def let_go() -> None:
+        arm, seed = begun.read_text().split()
+        before_release.append(len(run.trial(arm, int(seed)).metrics()))
+        release.touch()
 
     class Executioner(Recorder):
-        """Kills the node as soon as a trial is in its middle there."""
+        """Kills the node when a trial is in its middle there; the lock goes long after the successor was asked for."""
 
         def progress(self, task: Task, done: int, total: int, note: str) -> None:
             super().progress(task, done, total, note)
-            if (tmp_path / "done").exists() and third in two_nodes.cluster.worker_nodes:
+            if begun.exists() and third in two_nodes.cluster.worker_nodes:
                 two_nodes.cluster.remove_node(third, allow_graceful=False)
+            if note:
+                threading.Timer(4.0, let_go).start()
 
     watch = Executioner()
-    seeds = (0, 1, 2, 3)
-    run = new_run(study=study, seeds=seeds, pause=0.05)
     found = execute_run(run, study, RayEngine(two_nodes.address), watch, report=False)
     assert third not in two_nodes.cluster.worker_nodes, "no trial was ever on the third node"
+    assert before_release == [12], "the successor waited for the lock"
     reference = execute_run(new_run("reference", seeds=seeds, pause=0.05), toy, LocalEngine(), report=False)
     assert found.decided() == reference.decided()
-    assert sum(bool(note) for *_, note in watch.of("progress")) == 1
+    (note,) = [note for *_, note in watch.of("progress") if note]
+    assert "lost with its Ray worker" in note
     assert_whole(run)
 
 
@@ -252,6 +275,35 @@ size = dict(num_cpus=1, object_store_memory=80_000_000, include_log_monitor=Fals
 Node(RayParams(gcs_address=sys.argv[1], **ports, **size), head=False, shutdown_at_exit=True, spawn_reaper=True)
 time.sleep(600)
 """
+
+
+@needs_ray
+def test_the_command_line(
+    two_nodes: TwoNodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    words = [str(TOY), "--preset", "smoke", "--engine", "ray", "--address", two_nodes.address]
+    assert main(["run", *words, "--out", "run"]) == 0
+    assert "Report: run/report.html" in capsys.readouterr().out
+    assert main(["sweep", *words, "--grid", "spread=0.1,1", "--out", "sweep"]) == 0
+    assert "Report: sweep/report.html" in capsys.readouterr().out
+    assert Run.open(tmp_path / "run").threads == Sweep.open(tmp_path / "sweep").threads == 1
+
+
+def test_the_command_line_without_ray(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    find = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, *rest: None if name == "ray" else find(name, *rest))
+    for command in (["run"], ["sweep", "--grid", "spread=1,2"]):
+        assert main([command[0], str(TOY), "--preset", "smoke", "--engine", "ray", *command[1:]]) == 2
+        out, err = capsys.readouterr()
+        assert (out, err) == (
+            "",
+            "ray is needed to spread trials over a cluster. Install it: pip install 'wheatstone[scale]'\n",
+        )
+    assert list(tmp_path.iterdir()) == []
 
 
 @needs_ray

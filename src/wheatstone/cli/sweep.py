@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from wheatstone.bench.sweep.findings import SweepFindings
 
 USAGE = """usage: wheatstone sweep STUDY --grid FIELD=a,b,c [--grid OTHER=x,y] [--preset cpu] [--seeds 3] [--arms a,b]
-                        [--engine local|ray|inline] [--jobs N] [--threads N] [--address HOST:PORT] [--gpus SHARE]
-                        [--out DIR] [--fresh] [--config.FIELD VALUE ...]
+                        [--engine local|replicas|auto|ray|inline] [--jobs N] [--threads N] [--address HOST:PORT]
+                        [--gpus SHARE] [--out DIR] [--fresh] [--config.FIELD VALUE ...]
 
 Run a study at every point of a grid of its settings, and draw each measure over the grid. STUDY is a name of
 `wheatstone list` or a file my_study.py. All options with the study's own settings: wheatstone sweep STUDY --help"""
