@@ -48,6 +48,16 @@ def test_compiling_shortens_a_trotter_circuit_of_a_users_own() -> None:
     assert target.fidelity(run_circuit(found.circuit)) > 0.999
 
 
+def test_layers_are_added_until_the_fidelity_is_reached() -> None:
+    source = coarse(8, 1.2, 20)
+    target = run_circuit(source)
+    options = {"iterations": 20, "stop_fidelity": 0.9995}
+    alone = compile_state(target, source, 2, **options)  # pyright: ignore[reportArgumentType]
+    more = compile_state(target, source, 2, expand=4, **options)  # pyright: ignore[reportArgumentType]
+    assert alone.found.best.fidelity < 0.9995 < more.found.best.fidelity
+    assert 2 < len(more.circuit.layers) < 6
+
+
 def test_a_circuit_that_is_not_trotter_is_grown() -> None:
     source = brick(6, 3, seed=3)
     target = run_circuit(source)

@@ -13,7 +13,7 @@ from tests.domains.quantum.chains import coarse
 from wheatstone.bench.errors import InputError, UserError
 from wheatstone.domains.quantum.hamiltonian import Model, chain, read_hamiltonian
 from wheatstone.domains.quantum.mps import run_circuit
-from wheatstone.domains.quantum.trotter import Order, neel, trotter
+from wheatstone.domains.quantum.trotter import Order, neel, routed_trotter, trotter
 
 MODELS: tuple[Model, ...] = ("heisenberg", "xxz", "tfim", "ising")
 
@@ -37,6 +37,21 @@ def test_the_error_falls_with_the_power_of_the_order(model: Model, order: Order)
 
     assert distance(8) < 0.2
     assert distance(8) / distance(16) == pytest.approx(2**order, rel=0.25)
+
+
+def test_strings_on_distant_and_many_qubits_are_routed(tmp_path: Path) -> None:
+    (tmp_path / "sum.txt").write_text("0.7 XIIX\n-0.4 ZZII\n0.3 IYZX\n0.5 IIZI\n2 IIII\n")
+    hamiltonian = read_hamiltonian(tmp_path / "sum.txt")
+    start = np.zeros(16, dtype=complex)
+    start[int("1010", 2)] = 1
+    expected = expm(-0.9j * hamiltonian.dense()) @ start
+
+    def infidelity(steps: int) -> float:
+        state = run_circuit(routed_trotter(hamiltonian, 0.9, steps, neel(4))).to_dense()
+        return 1 - abs(np.vdot(expected, state)) ** 2
+
+    assert infidelity(8) < 1e-3
+    assert infidelity(8) / infidelity(16) == pytest.approx(16, rel=0.2)  # amplitudes err by 1 / steps^2
 
 
 def test_steps_of_order_two_are_two_layers_and_one() -> None:

@@ -134,6 +134,16 @@ def test_evolve_compiles_a_hamiltonian(tmp_path: Path, capsys: pytest.CaptureFix
     assert "must be 7 digits 0 or 1" in capsys.readouterr().err
 
 
+def test_evolve_takes_distant_terms_when_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ring = "".join(f"-0.5 Z{site} Z{(site + 1) % 5}\n0.4 X{site}\n" for site in range(5))
+    (tmp_path / "ring.txt").write_text(ring)
+    command = ["apply", "aqctensor", "evolve", str(tmp_path / "ring.txt"), "--layers", "6", "--steps", "20"]
+    assert main(command) == 2
+    assert "term Z0 Z4 does not act on neighbours of an open chain" in capsys.readouterr().err
+    assert main([*command, "--allow-swaps", "--out", str(tmp_path / "ring.qasm")]) == 0
+    assert "fidelity 0.99" in capsys.readouterr().out
+
+
 BROKEN = {
     ("compile", "broken.qasm"): (
         "broken.qasm:6: 'ccx' acts on 3 qubits; write it in one- and two-qubit gates, or give --allow-swaps.\n"

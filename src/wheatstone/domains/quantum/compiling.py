@@ -57,6 +57,7 @@ def compile_state(
     source: LayeredCircuit,
     layers: int,
     *,
+    expand: int = 0,
     start: Start = "auto",
     iterations: int = 100,
     stop_fidelity: float = 1.0,
@@ -65,8 +66,29 @@ def compile_state(
 ) -> Compiled:
     """A brickwork circuit of `layers` layers for `target`, the state that `source` prepares.
 
+    Where `stop_fidelity` is not reached, up to `expand` layers are added, one at a time, each with a fit from the
+    start; the best circuit is returned.
+
     Raises UserError for another number of qubits, or for no layers.
     """
+    tried: list[Compiled] = []
+    for number in range(layers, layers + expand + 1):
+        tried.append(_compile(target, source, number, start, iterations, stop_fidelity, truncation, on_evaluation))
+        if tried[-1].found.best.fidelity >= stop_fidelity:
+            break
+    return max(tried, key=lambda one: one.found.best.fidelity)
+
+
+def _compile(
+    target: MPS,
+    source: LayeredCircuit,
+    layers: int,
+    start: Start,
+    iterations: int,
+    stop_fidelity: float,
+    truncation: Truncation,
+    on_evaluation: Callable[[Real, Evaluation], None] | None,
+) -> Compiled:
     name, begin = best_start(target, source, layers, start, truncation)
     opening = Fidelity(target, begin.ansatz, truncation)(begin.angles)
     if opening.fidelity < LOST and start == "auto":

@@ -195,7 +195,7 @@ class MPS:
         for values in self.schmidt_values():
             weights = values**2 / np.sum(values**2)
             weights = weights[weights > 0]
-            found.append(float(-np.sum(weights * np.log2(weights))))
+            found.append(max(0.0, float(-np.sum(weights * np.log2(weights)))))
         return found
 
     def magnetisation(self) -> NDArray[np.float64]:

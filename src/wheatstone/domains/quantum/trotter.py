@@ -11,9 +11,14 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
+from qiskit import QuantumCircuit, transpile
+from qiskit.circuit.library import PauliEvolutionGate
+from qiskit.quantum_info import SparsePauliOp
+from qiskit.synthesis import SuzukiTrotter
 
-from wheatstone.domains.quantum.circuit import Complex, Layer, LayeredCircuit
-from wheatstone.domains.quantum.hamiltonian import PAULIS, Hamiltonian
+from wheatstone.domains.quantum.circuit import Complex, Layer, LayeredCircuit, chain_circuit, layered
+from wheatstone.domains.quantum.hamiltonian import PAULIS, Hamiltonian, Term
+from wheatstone.domains.quantum.qasm import Source
 
 Order = Literal[1, 2, 4]
 
@@ -41,6 +46,23 @@ def trotter(hamiltonian: Hamiltonian, time: float, steps: int, front: Complex, o
         gates = (vectors[chosen] * phases[:, None, :]) @ vectors[chosen].conj().swapaxes(1, 2)
         layers.append(Layer(tuple(chosen.tolist()), gates))
     return LayeredCircuit(front, tuple(layers))
+
+
+def routed_trotter(hamiltonian: Hamiltonian, time: float, steps: int, front: Complex) -> LayeredCircuit:
+    """The same in order 2 for any Pauli strings: qiskit writes their circuit, swaps bring distant qubits together."""
+    labels = [(letters, sites, value) for value, letters, sites in map(_sparse, hamiltonian.terms) if letters]
+    operator = SparsePauliOp.from_sparse_list(labels, hamiltonian.n)
+    evolution = PauliEvolutionGate(operator, time, synthesis=SuzukiTrotter(order=2, reps=steps))
+    circuit = QuantumCircuit(hamiltonian.n)
+    circuit.append(evolution, range(hamiltonian.n))
+    written = transpile(circuit, basis_gates=["u", "cx"], optimization_level=1, seed_transpiler=0)
+    source = Source(written, (None,) * len(written.data), "the evolution")
+    routed = layered(chain_circuit(source, allow_swaps=True))
+    return LayeredCircuit(routed.front @ front, routed.layers)
+
+
+def _sparse(term: Term) -> tuple[float, str, list[int]]:
+    return term.coefficient, "".join(letter for _, letter in term.paulis), [site for site, _ in term.paulis]
 
 
 def schedule(step: float, steps: int, order: Order) -> list[tuple[int, float]]:

@@ -190,7 +190,6 @@ def _slopes(run: Run, done: Sequence[str]) -> list[Exhibit]:
             "qubits",
             "gradient norm",
             lines,
-            log_x=True,
             log_y=True,
             caption="Lines are geometric means over seeds, bands the smallest and largest.",
         )
@@ -328,7 +327,6 @@ def _bonds(run: Run, done: Sequence[str]) -> list[Exhibit]:
             "cut after qubit",
             "entropy [bits]",
             lines,
-            log_x=True,
             caption="It does not grow with the number of qubits, which is why a matrix product state holds it.",
         )
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from annotated_types import Ge, Gt
 
@@ -15,8 +15,20 @@ if TYPE_CHECKING:
     from wheatstone.domains.quantum.circuit import Cost, LayeredCircuit
     from wheatstone.domains.quantum.mps import MPS
 
+Start = Literal["auto", "averaged", "cut", "product"]
 WORRY = 1e-6
 """Discarded weight of a target above which its circuit's fidelity says little."""
+
+
+class Wish(NamedTuple):
+    """What a user asks of the new circuit."""
+
+    layers: int
+    expand: int
+    start: Start
+    fidelity: float
+    iterations: int
+    max_bond: int
 
 
 def compile_circuit(
@@ -24,11 +36,12 @@ def compile_circuit(
     *,
     layers: Annotated[int, Ge(1)] = 9,
     out: Path | None = None,
-    start: Literal["auto", "averaged", "cut", "product"] = "auto",
+    start: Start = "auto",
     fidelity: float = 0.9999,
     iterations: Annotated[int, Ge(0)] = 100,
     max_bond: Annotated[int, Ge(2)] = 128,
     cutoff: Annotated[float, Ge(0)] = 1e-12,
+    expand: Annotated[int, Ge(0)] = 0,
     allow_swaps: bool = False,
     device: str = "",
 ) -> int:
@@ -45,6 +58,7 @@ def compile_circuit(
         iterations: L-BFGS iterations at most.
         max_bond: largest bond dimension of the state.
         cutoff: weight that one truncation of the state may discard.
+        expand: layers that may be added, one at a time, until the fidelity is reached.
         allow_swaps: join distant qubits by swaps, and decompose gates on more than two qubits.
         device: also count depth on this device's gates and couplings, as FakeMontrealV2.
     """
@@ -59,7 +73,8 @@ def compile_circuit(
     if not wide.layers:
         raise UserError(f"{circuit.name}: no two-qubit gate, so its state is a product: there is nothing to compile.")
     target = run_circuit(wide, Truncation(cutoff, max_bond))
-    return _compile(circuit, target, wide, cost(source), layers, out, start, fidelity, iterations, max_bond, device)
+    wish = Wish(layers, expand, start, fidelity, iterations, max_bond)
+    return _compile(circuit, target, wide, cost(source), wish, out, device)
 
 
 def evolve(
@@ -74,6 +89,8 @@ def evolve(
     iterations: Annotated[int, Ge(0)] = 100,
     max_bond: Annotated[int, Ge(2)] = 128,
     cutoff: Annotated[float, Ge(0)] = 1e-12,
+    expand: Annotated[int, Ge(0)] = 0,
+    allow_swaps: bool = False,
     device: str = "",
 ) -> int:
     """Find a shallow circuit for the time evolution under your own Hamiltonian.
@@ -89,6 +106,8 @@ def evolve(
         iterations: L-BFGS iterations at most.
         max_bond: largest bond dimension of the state.
         cutoff: weight that one truncation of the state may discard.
+        expand: layers that may be added, one at a time, until the fidelity is reached.
+        allow_swaps: take Pauli strings on distant or many qubits, joined by swaps.
         device: also count depth on this device's gates and couplings, as FakeMontrealV2.
     """
     need("qiskit", extra="quantum", to=f"compile the evolution under {hamiltonian.name}")
@@ -98,7 +117,7 @@ def evolve(
     from wheatstone.domains.quantum.circuit import cost
     from wheatstone.domains.quantum.hamiltonian import PAULIS, read_hamiltonian
     from wheatstone.domains.quantum.mps import Truncation, run_circuit
-    from wheatstone.domains.quantum.trotter import neel, trotter
+    from wheatstone.domains.quantum.trotter import neel, routed_trotter, trotter
 
     _check("evolve", fidelity, layers, max_bond)
     if time <= 0 or steps < 1:
@@ -109,11 +128,13 @@ def evolve(
         if set(initial) - {"0", "1"} or len(initial) != found.n:
             raise UserError(f"evolve --initial: got '{initial}', must be {found.n} digits 0 or 1, one a site.")
         front = np.stack([PAULIS["X" if bit == "1" else "I"] for bit in initial])
-    fine = trotter(found, time, steps, front)
+    is_routed = allow_swaps and bool(found.far_terms())
+    fine = routed_trotter(found, time, steps, front) if is_routed else trotter(found, time, steps, front)
     target = run_circuit(fine, Truncation(cutoff, max_bond))
     fitted = fit(fine)
     before = cost(fitted.ansatz.quantum_circuit(fitted.angles))
-    return _compile(hamiltonian, target, fine, before, layers, out, "averaged", fidelity, iterations, max_bond, device)
+    wish = Wish(layers, expand, "auto" if is_routed else "averaged", fidelity, iterations, max_bond)
+    return _compile(hamiltonian, target, fine, before, wish, out, device)
 
 
 def _check(verb: str, fidelity: float, layers: int, max_bond: int) -> None:
@@ -126,17 +147,7 @@ def _check(verb: str, fidelity: float, layers: int, max_bond: int) -> None:
 
 
 def _compile(
-    path: Path,
-    target: MPS,
-    source: LayeredCircuit,
-    before: Cost,
-    layers: int,
-    out: Path | None,
-    start: Literal["auto", "averaged", "cut", "product"],
-    fidelity: float,
-    iterations: int,
-    max_bond: int,
-    device: str,
+    path: Path, target: MPS, source: LayeredCircuit, before: Cost, wish: Wish, out: Path | None, device: str
 ) -> int:
     from wheatstone.bench.progress import follow_trials
     from wheatstone.bench.work import Task
@@ -150,29 +161,32 @@ def _compile(
     from wheatstone.domains.quantum.qasm import read_circuit, write_circuit
 
     backend = fake_backend(device) if device else None
-    _warn(target, max_bond)
+    _warn(target, wish.max_bond)
     print(
         f"{path.name}: {target.n} qubits, CX depth {before.two_qubit_depth}, {before.two_qubit_gates} CX, largest bond "
-        f"dimension {target.max_bond}, discarded weight {target.discarded:.1e}"
+        f"dimension {target.max_bond}, entropy up to {max(target.entropies()):.2f} bits, discarded weight "
+        f"{target.discarded:.1e}"
     )
     target = target.normalised().with_centre(0)
     task, made = Task("fit", 0), 0
+    budget = max(wish.iterations, 1) * (wish.expand + 1)
     with follow_trials(f"compiling {path.name}", 1, 0) as watch:
         watch.started(task)
 
         def note(_: Real, found: Evaluation) -> None:
             nonlocal made
             made += 1
-            watch.progress(task, min(made, iterations), max(iterations, 1), f"fidelity {found.fidelity:.6f}")
+            watch.progress(task, min(made, budget), budget, f"fidelity {found.fidelity:.6f}")
 
         compiled = compile_state(
             target,
             source,
-            layers,
-            start=start,
-            iterations=iterations,
-            stop_fidelity=fidelity,
-            truncation=Truncation(WORKING.cutoff, max_bond),
+            wish.layers,
+            expand=wish.expand,
+            start=wish.start,
+            iterations=wish.iterations,
+            stop_fidelity=wish.fidelity,
+            truncation=Truncation(WORKING.cutoff, wish.max_bond),
             on_evaluation=note,
         )
         watch.finished(task, {"fidelity": compiled.found.best.fidelity})
