@@ -123,9 +123,9 @@ def test_a_file_system_without_locks_is_named(tmp_path: Path, monkeypatch: pytes
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(fcntl, "flock", refused)
-    with pytest.raises(UserError, match=r"lock: this file system has no locks \(.*\).*local disk with --out"):
-        with hold(tmp_path / "lock", str):
-            pass
+    message = r"lock: this file system has no locks \(.*\).*local disk with --out"
+    with pytest.raises(UserError, match=message), hold(tmp_path / "lock", str):
+        pass
 
 
 @pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE])

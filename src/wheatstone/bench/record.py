@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from wheatstone.bench.study import JsonScalar, Study
 
 C = TypeVar("C")
+BLOCK = 4096
+SAMPLED_BLOCKS = 256
+"""A live curve reads at most so many blocks of a metrics file: 1 MiB."""
 COST = {"seconds?": NUMBER, "cpu_seconds?": NUMBER, "device?": TEXT}
 """The shape of cost.json, and of a trial's cost in findings.json."""
 
@@ -60,17 +64,28 @@ class TrialRecord:
             lines = place.read_bytes().split(b"\n")[:-1]
         except FileNotFoundError:
             return []
-        found: list[dict[str, float]] = []
-        for number, line in enumerate(lines, start=1):
-            try:
-                found.append({name: numeric(value) for name, value in json.loads(line).items()})
-                int(found[-1]["step"])
-            except (ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError):
-                raise UserError(
-                    f"{place}:{number}: damaged, not a JSON object of numbers with its step. "
-                    "Delete the trial's folder and run again to train it anew."
-                ) from None
-        return found
+        return [_logged(line, f"{place}:{number}") for number, line in enumerate(lines, start=1)]
+
+    def sampled_metrics(self, blocks: int = SAMPLED_BLOCKS) -> list[dict[str, float]]:
+        """As `metrics`, but of a long file only the lines in evenly spaced blocks of it, the first and last included.
+
+        A page that follows a run asks again and again, and must not read hundreds of megabytes each time.
+        """
+        place = self.path / "metrics.jsonl"
+        try:
+            with place.open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                if size <= blocks * BLOCK:
+                    return self.metrics()
+                found: list[dict[str, float]] = []
+                for number in range(blocks):
+                    start = (size - BLOCK) * number // (blocks - 1)
+                    file.seek(start)
+                    lines = file.read(BLOCK).split(b"\n")[1 if start else 0 : -1]
+                    found += [_logged(line, f"{place}, after byte {start}") for line in lines]
+                return found
+        except FileNotFoundError:
+            return []
 
     def curve(self, metric: str) -> list[tuple[int, float]]:
         """(step, value) of each logged line that has the metric."""
@@ -131,6 +146,18 @@ class TrialRecord:
     def _no_artifact(self, name: str) -> UserError:
         state = "the trial left none" if self.is_finished else "the trial has not finished"
         return UserError(f"{self.path}: no artifact '{name}', {state}. Run the study again to complete the directory.")
+
+
+def _logged(line: bytes, where: str) -> dict[str, float]:
+    try:
+        values = {name: numeric(value) for name, value in json.loads(line).items()}
+        int(values["step"])
+    except (ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError):
+        raise UserError(
+            f"{where}: damaged, not a JSON object of numbers with its step. "
+            "Delete the trial's folder and run again to train it anew."
+        ) from None
+    return values
 
 
 def numeric(value: Any) -> float:

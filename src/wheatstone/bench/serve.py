@@ -2,7 +2,7 @@
 
 It listens on 127.0.0.1 only, answers reading requests only, refuses a Host header that is not this machine (so that no
 web page can reach it under a name of its own), and serves nothing but runs that lie directly in its folder or are a
-point of a sweep there, and of each only its report and its figures.
+point of a sweep there, and of each only its report and its figures, links resolved.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import socket
 from collections.abc import Iterable
 from itertools import starmap
@@ -23,15 +24,24 @@ from wheatstone.bench.report import ASSETS
 from wheatstone.bench.report.html import Html, page, tag
 from wheatstone.bench.report.verdicts import outcome_badge
 from wheatstone.bench.run import Run
+from wheatstone.bench.shown import printable
 from wheatstone.bench.sweep.directory import Sweep, is_sweep
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import Response
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HOST = "127.0.0.1"
-LOOPBACK = ("127.0.0.1", "localhost")
+LOOPBACK = re.compile(rb"(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?")
+"""What a browser on this machine may call the server."""
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+}
 MOST_POINTS = 400
 """Points of a live curve: more than a screen shows are thinned out."""
 PICTURES = {".png": "image/png", ".json": "application/json"}
@@ -41,7 +51,6 @@ def make_app(runs: Path) -> Starlette:
     """The application over one folder of runs."""
     from starlette.applications import Starlette
     from starlette.middleware import Middleware
-    from starlette.middleware.trustedhost import TrustedHostMiddleware
     from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse
     from starlette.routing import Route
 
@@ -57,14 +66,18 @@ def make_app(runs: Path) -> Starlette:
         run = _find(root, request.path_params["run"])
         if run is None:
             return PlainTextResponse("no such run", 404)
-        return JSONResponse(live_curves(run), headers={"Cache-Control": "no-store"})
+        try:
+            return JSONResponse(live_curves(run), headers={"Cache-Control": "no-store"})
+        except UserError as fault:
+            return PlainTextResponse(printable(str(fault)), 422)
 
     def page_of(name: str) -> Response:
         run, sweep = _find(root, name), _inside(root, name)
         place = run.path if run else sweep if sweep and is_sweep(sweep) else None
-        if place is None or not (place / "report.html").is_file():
+        page = None if place is None else _inside(place, "report.html")
+        if page is None or not page.is_file():
             return PlainTextResponse("no report yet", 404)
-        return FileResponse(place / "report.html", media_type="text/html")
+        return FileResponse(page, media_type="text/html")
 
     def report(request: Request) -> Response:
         return page_of(request.path_params["run"])
@@ -74,8 +87,9 @@ def make_app(runs: Path) -> Starlette:
 
     def picture(request: Request) -> Response:
         run, name = _find(root, request.path_params["run"]), request.path_params["name"]
-        file = None if run is None else _inside(run.path / "figures", name)
-        if file is None or file.suffix not in PICTURES:
+        figures = None if run is None else _inside(run.path, "figures")
+        file = None if figures is None else _inside(figures, name)
+        if file is None or file.suffix not in PICTURES or not file.is_file():
             return PlainTextResponse("no such figure", 404)
         return FileResponse(file, media_type=PICTURES[file.suffix])
 
@@ -88,8 +102,32 @@ def make_app(runs: Path) -> Starlette:
             Route("/runs/{run:path}/points/{point}/report.html", point_report),
             Route("/runs/{run:path}/", report),
         ],
-        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK), www_redirect=False)],
+        middleware=[Middleware(_Guard)],
     )
+
+
+class _Guard:
+    """Refuses requests that name another host, and forbids other pages to frame or read the answers."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        if len(hosts) != 1 or not LOOPBACK.fullmatch(hosts[0]):
+            from starlette.responses import PlainTextResponse
+
+            return await PlainTextResponse("this page is for this machine only", 400)(scope, receive, send)
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                extra = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+                message = {**message, "headers": [*message["headers"], *extra]}
+            await send(message)
+
+        return await self._app(scope, receive, send_guarded)
 
 
 def run_server(runs: Path, port: int) -> None:
@@ -100,10 +138,13 @@ def run_server(runs: Path, port: int) -> None:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((HOST, port))
+            listener.listen(128)  # before the address is printed: whoever reads it may ask at once
         except OSError as fault:
             raise UserError(f"--port {port}: cannot be used ({fault.strerror}). Choose another one, or 0.") from None
         print(f"http://{HOST}:{listener.getsockname()[1]}/   (Ctrl-C ends it)", flush=True)
-        config = uvicorn.Config(make_app(runs), log_level="warning", access_log=False)
+        config = uvicorn.Config(
+            make_app(runs), log_level="warning", access_log=False, ws="none", proxy_headers=False, server_header=False
+        )
         uvicorn.Server(config).run(sockets=[listener])
 
 
@@ -112,10 +153,15 @@ def summaries(root: Path) -> list[dict[str, Any]]:
 
     A damaged one says what is wrong with it. The name of a point is its path: 'sweep/points/phi=9'.
     """
-    found = [_summary_of(place.parent, root) for place in root.glob("*/run.json")]
-    sweeps = sorted(root.glob("*/sweep.json"), key=_age)
+    found = [_summary_of(place.parent, root) for place in root.glob("*/run.json") if _is_own(place.parent, root)]
+    sweeps = sorted((place for place in root.glob("*/sweep.json") if _is_own(place.parent, root)), key=_age)
     points = [_summary_of(place.parent, root) for sweep in sweeps for place in _point_places(sweep.parent)]
     return [*sorted(found, key=lambda one: (_age(root / one["name"] / "run.json"), one["name"])), *points]
+
+
+def _is_own(folder: Path, root: Path) -> bool:
+    """Whether a folder really lies in the folder of runs: no link that leads out of it is followed."""
+    return _inside(root, folder.name) is not None
 
 
 def _age(place: Path) -> float:
@@ -137,12 +183,12 @@ def _point_places(sweep: Path) -> list[Path]:
 
 
 def _summary_of(path: Path, root: Path) -> dict[str, Any]:
-    name = path.relative_to(root).as_posix()
-    sweep = {"sweep": path.parent.parent.name} if path.parent != root else {}
+    name = printable(path.relative_to(root).as_posix())
+    sweep = {"sweep": printable(path.parent.parent.name)} if path.parent != root else {}
     try:
         return {**_summary(Run.open(path)), "name": name, **sweep}
     except (UserError, OSError) as fault:
-        return {"name": name, "state": "damaged", "fault": str(fault), **sweep}
+        return {"name": name, "state": "damaged", "fault": printable(str(fault)), **sweep}
 
 
 def _summary(run: Run) -> dict[str, Any]:
@@ -171,12 +217,14 @@ def _is_running(run: Run) -> bool:
     """Whether the process that last locked the run is alive. The lock itself is not tried: a run that starts at that
     instant would be refused."""
     try:
-        os.kill(int((run.path / "run.lock").read_text(encoding="utf-8")), 0)
+        process = int((run.path / "run.lock").read_text(encoding="utf-8"))
+        if process > 0:  # other numbers mean groups of processes
+            os.kill(process, 0)
+        return process > 0
     except PermissionError:
         return True
-    except (OSError, ValueError):
+    except (OSError, ValueError, OverflowError):
         return False
-    return True
 
 
 def live_curves(run: Run) -> dict[str, Any]:
@@ -187,7 +235,7 @@ def live_curves(run: Run) -> dict[str, Any]:
         if record.is_finished:
             finished.append(f"{record.arm}, seed {record.seed}")
         points: dict[str, list[list[float | None]]] = {}
-        for line in record.metrics():
+        for line in record.sampled_metrics():
             step = line.pop("step")
             for name, value in line.items():
                 points.setdefault(name, []).append([step, value if math.isfinite(value) else None])
@@ -281,5 +329,8 @@ def _inside(folder: Path, name: str) -> Path | None:
     """`folder/name` where it exists and really lies in `folder`, links and dots resolved."""
     if name in ("", ".", "..") or "/" in name or "\\" in name or "\0" in name:
         return None
-    path = (folder / name).resolve()
-    return path if path.parent == folder.resolve() and path.exists() else None
+    try:
+        path = (folder / name).resolve()
+        return path if path.parent == folder.resolve() and path.exists() else None
+    except (OSError, ValueError, RuntimeError):  # too long, no name on this file system, a circle of links
+        return None

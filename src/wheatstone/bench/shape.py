@@ -11,6 +11,7 @@ A run directory may come from a stranger, from a broken disk or from an editor, 
 from __future__ import annotations
 
 import math
+import unicodedata
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -94,7 +95,7 @@ def _check_leaf(value: Any, kinds: tuple[type, ...], place: str) -> None:
     allowed = type(value) in kinds or (float in kinds and type(value) is int)
     if not allowed:
         raise _fault(place, value, " or ".join(_WORDS[kind] for kind in kinds))
-    if isinstance(value, str) and any(0xD800 <= ord(c) < 0xE000 or (c < " " and c not in "\n\t") for c in value):
+    if isinstance(value, str) and any(unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t" for c in value):
         raise ShapeError(f"'{place}' holds a control character or half a surrogate pair")
     if float in kinds and not has_float(value):
         raise ShapeError(f"'{place}' is not a finite number")

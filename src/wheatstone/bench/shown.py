@@ -17,5 +17,10 @@ def printable(text: str, keep: str = "") -> str:
     return "".join(c if c.isprintable() or c in JOINERS or c in keep else _escaped(c) for c in text)
 
 
+def say(text: str) -> None:
+    """Prints text that holds names from a file."""
+    print(printable(text, keep="\n"))
+
+
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")

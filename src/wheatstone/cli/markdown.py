@@ -109,7 +109,9 @@ def results_of(findings: Findings) -> str:
         for verdict in findings.verdicts
     )
     open_ones = [
-        f"- *{verdict.claim.text}* {verdict.reason}." for verdict in findings.verdicts if verdict.outcome != "holds"
+        f"- *{cell(verdict.claim.text)}* {cell(verdict.reason)}."
+        for verdict in findings.verdicts
+        if verdict.outcome != "holds"
     ]
     machine = findings.environment.get("machine", {})
     where = f" on {machine['cpu']}, {machine['usable_cores']} cores" if "cpu" in machine else ""

@@ -16,7 +16,7 @@ import torch
 
 from wheatstone.bench.errors import UserError
 from wheatstone.bench.record import TrialRecord
-from wheatstone.bench.shape import OBJECT, WHOLE, check
+from wheatstone.bench.shape import TEXT, WHOLE, check
 from wheatstone.bench.trial import Trial
 from wheatstone.domains.kg.encode import Vocabulary
 from wheatstone.domains.kg.graph import Chains, Graph
@@ -28,7 +28,7 @@ from wheatstone.learn.models.transformer import Transformer
 from wheatstone.studies.neural.grokking_in_the_wild.world import Config, World
 
 KNOWLEDGE = {
-    "vocabulary": OBJECT,
+    "vocabulary": {"entities": [TEXT], "relations": [TEXT]},
     "triples": [[WHOLE]],
     "n_real_entity": WHOLE,
     "n_real_relation": WHOLE,

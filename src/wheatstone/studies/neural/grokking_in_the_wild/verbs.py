@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import tyro
 from wheatstone.bench.errors import UserError
 from wheatstone.bench.record import TrialRecord
 from wheatstone.bench.run import Run
+from wheatstone.bench.shown import printable, say
 from wheatstone.domains.kg import catalogue
 from wheatstone.domains.kg.questions import parse_question
 from wheatstone.studies.neural.grokking_in_the_wild.world import (
@@ -135,16 +137,16 @@ def ask(
         if as_json:
             _print_json(dataclasses.asdict(answer) | {"right": answer.right})
             return
-        print(f"{answer.question}  ->  {answer.answer}")
+        say(f"{answer.question}  ->  {answer.answer}")
         for hop in answer.hops:
-            print(f"  {' | '.join(hop.asked)}: {hop.answer}, probability {hop.probability:.3f}")
+            say(f"  {' | '.join(hop.asked)}: {hop.answer}, probability {hop.probability:.3f}")
             if hop.bridge is not None:
-                print(
+                say(
                     f"    by way of {hop.bridge}, read at r1 after layer {hop.layer}, lens {hop.bridge_probability:.2f}"
                 )
         check = "as in the graph" if answer.right else f"the graph says {answer.graph_says}"
         shown = "was a training question" if answer.in_training else "was not a training question"
-        print(f"  {check}; the question {shown}")
+        say(f"  {check}; the question {shown}")
 
     if question is not None:
         show(known.ask(parse_question(question, known.graph)))
@@ -155,7 +157,7 @@ def ask(
         try:
             show(known.ask(parse_question(line, known.graph, f"line {number}")))
         except UserError as error:  # one bad line of many must not end the conversation
-            print(error, file=sys.stderr)
+            print(printable(str(error)), file=sys.stderr)
     return 0
 
 
@@ -177,22 +179,22 @@ def circuit(run: Path, *, arm: str = ARMS[0], seed: int | None = None, as_json: 
         _print_json(stored)
         return 0
     found = Circuit.from_json(stored)
-    print(f"Circuit of {arm}, seed {record.seed}: {found.structure} (n = {found.n} questions answered right)")
+    say(f"Circuit of {arm}, seed {record.seed}: {found.structure} (n = {found.n} questions answered right)")
     names = layer_names(found.depth)
     for variable, layer in found.sites.items():
         place = f"after layer {layer}" if layer is not None else "in no single state"
-        print(f"\nThe {variable} is held {place}. Share of answers that follow it when a state is exchanged:")
+        say(f"\nThe {variable} is held {place}. Share of answers that follow it when a state is exchanged:")
         _print_map(found.interchange.get(variable, []), found.labels, names)
     for corruption, values in found.effects.items():
-        print(f"\nShare of answers that change when the state comes from a question with another {corruption}:")
+        say(f"\nShare of answers that change when the state comes from a question with another {corruption}:")
         _print_map(values, found.labels, names)
     if found.edges:
-        print("\nWhat reads what (share of answers that change):")
+        say("\nWhat reads what (share of answers that change):")
     for edge in found.edges:
-        print(
+        say(
             f"  {found.labels[edge.source]} -> {found.labels[edge.reader]} in block {edge.layer + 1}: {edge.effect:.2f}"
         )
-    print(f"\nPictures: {Path(run) / 'report.html'}")
+    say(f"\nPictures: {Path(run) / 'report.html'}")
     return 0
 
 
@@ -213,53 +215,54 @@ def _print_feasibility(world: World, cfg: Config) -> None:
     from wheatstone.domains.kg.phi import phi_report
 
     before = phi_report(world.graph, world.real_train, threshold=THRESHOLD, target=cfg.phi)
-    print(
+    say(
         f"{before.n_entity:,} entities, {len(before.relations):,} relations, {before.n_fact:,} facts, "
         f"{before.n_chain:,} two-hop chains; {len(world.real_train):,} of them train, {len(world.test):,} test."
     )
-    print(
+    say(
         f"phi is {before.phi:.2f} chains for each fact, {before.reachable:.2f} with every real chain; "
         f"below {THRESHOLD} nothing generalises. Below it: {len(before.below)} of {len(before.relations)} relations."
     )
     for line in world.log[:SHOWN_RELATIONS]:
-        print(f"  {line}")
+        say(f"  {line}")
     if len(world.log) > SHOWN_RELATIONS:
-        print(f"  ... and {len(world.log) - SHOWN_RELATIONS} more lines, in the report")
+        say(f"  ... and {len(world.log) - SHOWN_RELATIONS} more lines, in the report")
     sys.stdout.flush()
 
 
 def _print_outcome(run: Run) -> None:
     """Accuracies of every trial, sample answers, and where to look."""
     width = max(len(arm) for arm in run.arms)
-    print(
+    say(
         "\nUnseen real questions answered, those whose answer is an entity, training questions, interchange accuracy:"
     )
     for record in run.records():
         found = record.measures() or {}
-        print(
+        say(
             f"  {record.arm:<{width}}  seed {record.seed}: {found['real_accuracy']:.3f}  "
             f"entities {found['entity_accuracy']:.3f}  training {found['train_accuracy']:.3f}  "
             f"bridge exchanged {found['bridge_interchange']:.2f}"
         )
     first = run.trial(run.arms[0], run.seeds[0])
-    print("\nA few of them, drawn at random:")
+    say("\nA few of them, drawn at random:")
     for row in first.artifact("questions")[:5]:
         mark = "right" if row["answer"] == row["graph_says"] else f"wrong, the graph says {row['graph_says']}"
-        print(f"  {row['question']}  ->  {row['answer']} (by way of {row['bridge_decoded']}; {mark})")
+        say(f"  {row['question']}  ->  {row['answer']} (by way of {row['bridge_decoded']}; {mark})")
     example = first.artifact("questions")[0]["question"] if first.artifact("questions") else "head | r1 | r2"
-    print(f'\nAsk it:       wheatstone ask {run.path} "{example}"')
-    print(f"Its circuit:  wheatstone circuit {run.path}")
-    print(f"Report:       {run.path / 'report.html'}")
+    # Quoted for the shell: a name may hold what a shell would carry out.
+    say(f"\nAsk it:       {shlex.join(['wheatstone', 'ask', str(run.path), example])}")
+    say(f"Its circuit:  {shlex.join(['wheatstone', 'circuit', str(run.path)])}")
+    say(f"Report:       {run.path / 'report.html'}")
 
 
 def _print_map(values: list[list[float]], labels: tuple[str, ...], names: tuple[str, ...]) -> None:
     if not values:
-        print("  nothing measured")
+        say("  nothing measured")
         return
     width = max(map(len, names))
-    print(f"  {'':<{width}}  " + "  ".join(f"{label:>6}" for label in labels))
+    say(f"  {'':<{width}}  " + "  ".join(f"{label:>6}" for label in labels))
     for name, row in reversed(list(zip(names, values, strict=True))):
-        print(f"  {name:<{width}}  " + "  ".join(f"{value:6.2f}" for value in row))
+        say(f"  {name:<{width}}  " + "  ".join(f"{value:6.2f}" for value in row))
 
 
 def _print_json(value: Any) -> None:
