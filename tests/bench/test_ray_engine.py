@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import os
 import secrets
@@ -81,15 +82,16 @@ def gone(text: str, seconds: float = 30.0) -> bool:
 
 @pytest.fixture(scope="module")
 def two_nodes() -> Iterator[TwoNodes]:
-    before = {name: os.environ.get(name) for name in CLOSED}
-    os.environ.update(CLOSED)
     folder = tempfile.mkdtemp(prefix="wheatstone-test-ray-", dir="/tmp")
+    settings = {**CLOSED, "RAY_TMPDIR": folder}
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
     from ray.cluster_utils import Cluster as Nodes
 
     size = {"num_cpus": 1, "object_store_memory": 80_000_000, "include_log_monitor": False}
     nodes = Nodes(
         initialize_head=True,
-        head_node_args={**size, "include_dashboard": False, "temp_dir": folder, "_system_config": QUICK_DEATH},
+        head_node_args={**size, "include_dashboard": False, "_system_config": QUICK_DEATH},
     )
     nodes.add_node(**size)
     yield TwoNodes(nodes.address, nodes)
@@ -338,6 +340,31 @@ def test_a_node_that_does_not_see_the_run_is_named(
     assert execute_run(run, toy, RayEngine(two_nodes.address), report=False).measures, "the others do it alone"
 
 
+def test_a_trial_reserves_what_it_needs(new_run: NewRun, toy: Study[Any]):
+    asked: list[tuple[Any, ...]] = []
+
+    class Relay:
+        """A Ray function that notes what it is asked."""
+
+        def options(self, **resources: Any) -> Relay:
+            asked.append((resources["num_cpus"], resources["num_gpus"]))
+            return self
+
+        def remote(self, *arguments: Any) -> str:
+            assert all(isinstance(one, str | int) for one in arguments), "text and numbers alone go over the wire"
+            return f"stream {len(asked)}"
+
+    run = new_run(arms=("still",), seeds=(0,), threads=3)
+    fast = dataclasses.replace(run, arm_changes={"still": {"accelerator": True}})
+    for gpus in (0.0, 2.0):
+        stub = Cluster(Silent(gpus=gpus, relay=Relay()))
+        tasks = [Assignment(one, [Task("still", 0)], Recorder()) for one in (run, fast)]
+        dispatch = ray_engine._Dispatch(stub, registry.origin(toy), tasks, None, 0.5)
+        for job in list(dispatch._waiting):
+            dispatch._submit(job)
+    assert asked == [(3, 0), (3, 0), (3, 0), (3, 0.5)]
+
+
 @needs_ray
 def test_more_threads_than_any_node_has(two_nodes: TwoNodes, new_run: NewRun, toy: Study[Any]):
     run = new_run(threads=3)
@@ -366,7 +393,7 @@ def test_nothing_outlives_the_process_that_asked(
 ):
     run = new_run(pause=0.05, seeds=(0,))
     address = "local" if where == "own" else two_nodes.address
-    unknown = set(commands())
+    others, folders = set(commands()), set(Path("/tmp").glob("wheatstone-ray-*"))
     process = subprocess.Popen(
         [sys.executable, "-c", DRIVER, str(run.path), str(TOY), address], stderr=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -380,10 +407,10 @@ def test_nothing_outlives_the_process_that_asked(
     assert gone(str(run.path)), "a worker is left"
     if where == "own":
         deadline = time.monotonic() + 30
-        while left := [c for pid, c in commands().items() if pid not in unknown and "wheatstone-ray-" in c]:
+        while left := [c for pid, c in commands().items() if pid not in others and "wheatstone-ray-" in c]:
             assert time.monotonic() < deadline, left
             time.sleep(0.1)
-        for folder in Path("/tmp").glob("wheatstone-ray-*"):
+        for folder in set(Path("/tmp").glob("wheatstone-ray-*")) - folders:
             shutil.rmtree(folder, ignore_errors=True)  # a killed process cannot do it
     found = execute_run(run, toy, LocalEngine(jobs=1), report=False)
     reference = execute_run(new_run("reference", pause=0.05), toy, InlineEngine(), report=False)
@@ -475,16 +502,25 @@ def test_locks_that_do_not_reach_a_node(shared: dict[str, Any]):
 
 
 class Silent:
-    """A cluster of nodes that answer as they are told."""
+    """As much of the Ray module as is asked before a trial begins: nodes of two cores, and a task that is not run."""
 
-    def __init__(self, *answers: str) -> None:
-        self.answers = list(answers)
+    def __init__(self, count: int = 1, gpus: float = 0.0, relay: Any = None) -> None:
+        self.count = count
+        self.resources = {"CPU": 2.0, "GPU": gpus}
+        self.relay = relay
+
+    def remote(self, **_options: Any) -> Callable[..., Any]:
+        return lambda _function: self.relay
 
     def nodes(self) -> list[dict[str, Any]]:
-        resources = {"CPU": 2.0}
         return [
-            {"NodeID": f"{number:040d}", "NodeManagerHostname": f"node{number}", "Alive": True, "Resources": resources}
-            for number in range(len(self.answers))
+            {
+                "NodeID": f"{number:040d}",
+                "NodeManagerHostname": f"node{number}",
+                "Alive": True,
+                "Resources": self.resources,
+            }
+            for number in range(self.count)
         ]
 
 
@@ -494,7 +530,7 @@ def test_at_most_five_nodes_are_named(tmp_path: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(ray_cluster, "_ask", answers)
     with pytest.raises(UserError) as caught:
-        check_nodes(Cluster(Silent(*["-"] * 7)), tmp_path, registry.Origin("wheatstone"), 1)
+        check_nodes(Cluster(Silent(7)), tmp_path, registry.Origin("wheatstone"), 1)
     assert str(caught.value).splitlines()[0] == "node node0 (00000000): is at lunch."
     assert str(caught.value).splitlines()[5:] == ["... and 2 more nodes"]
     assert list(tmp_path.iterdir()) == []
@@ -503,7 +539,7 @@ def test_at_most_five_nodes_are_named(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_an_answer_that_cannot_be_seen_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(ray_cluster, "_ask", lambda _cluster, nodes, *_: dict.fromkeys(nodes, ""))
     with pytest.raises(UserError, match=r"what it writes to .* cannot be seen from here"):
-        check_nodes(Cluster(Silent("-")), tmp_path, registry.Origin("wheatstone"), 1)
+        check_nodes(Cluster(Silent()), tmp_path, registry.Origin("wheatstone"), 1)
 
 
 def test_the_task_relays_what_its_worker_says(new_run: NewRun, toy: Study[Any]):
@@ -546,15 +582,7 @@ def test_a_measure_that_never_arrives(new_run: NewRun, toy: Study[Any], monkeypa
     run, watch = new_run(arms=("still",)), Recorder()
     flight = ray_engine._Flight(ray_engine.Job(Assignment(run, [Task("still", 0)], watch), Task("still", 0)), "far")
 
-    class Stub:
-        """As much of Ray as a dispatch asks for before it hands anything out."""
-
-        ray = None
-        cores = gpus = 1.0
-
-    stub: Any = Stub()
-    stub.ray = type("Ray", (), {"remote": staticmethod(lambda **_: lambda function: function)})
-    dispatch = ray_engine._Dispatch(stub, registry.origin(toy), [], None, 1.0)
+    dispatch = ray_engine._Dispatch(Cluster(Silent()), registry.origin(toy), [], None, 1.0)
     dispatch._flights["stream"] = flight
     dispatch._hear("stream", {"event": "finished", "measures": {"position": 1.0}})
     assert watch.of("failed") == [

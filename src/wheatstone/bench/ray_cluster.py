@@ -75,8 +75,9 @@ def cluster(address: str, threads: int, log: Path) -> Generator[Cluster]:
     Raises UserError when no cluster answers at the address.
     """
     own = address == "local"
-    folder = Path(tempfile.mkdtemp(prefix="wheatstone-ray-", dir="/tmp" if os.path.isdir("/tmp") else None))
-    # /tmp, because Ray puts sockets below it, whose paths may have about 100 characters.
+    # In /tmp, because Ray puts sockets below it, whose paths may have about 100 characters.
+    above = "/tmp" if os.path.isdir("/tmp") else None
+    folder = tempfile.mkdtemp(prefix="wheatstone-ray-", dir=above) if own else None
     closed = {
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # on every system, this is what keeps Ray on the loopback interface
         "RAY_AUTH_MODE": "token",
@@ -93,7 +94,7 @@ def cluster(address: str, threads: int, log: Path) -> Generator[Cluster]:
                 "num_cpus": max(usable_cores(), threads),
                 "include_dashboard": False,
                 "object_store_memory": OBJECT_STORE_BYTES,
-                "_temp_dir": str(folder),
+                "_temp_dir": folder,
             }
             try:
                 if ":" in address:
@@ -111,7 +112,8 @@ def cluster(address: str, threads: int, log: Path) -> Generator[Cluster]:
             finally:
                 ray.shutdown()
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
         with contextlib.suppress(OSError):
             if log.stat().st_size == 0:
                 log.unlink()
