@@ -51,6 +51,11 @@ FOUND = [
     ("findings.json", b"[]"),
     ("exhibit", b"null"),
     ("exhibit", b'{"kind": []}'),
+    (
+        "exhibit",  # a mark on an axis that a plot does not have
+        b'{"kind": "lines", "name": "a", "title": "", "x_title": "", "y_title": "", "lines": [], "marks": '
+        b'[{"axis": "z", "at": 10, "label": ""}]}',
+    ),
     ("circuit", b"null"),
     ("card", b"\xff\xfe"),
     ("card", b"CARD = " + b"(" * LONG),

@@ -308,7 +308,7 @@ def from_json(value: Mapping[str, Any]) -> Exhibit:
             if name in fields:
                 fields[name] = [part(**one) for one in fields[name]]
         return KINDS[kind](**fields)
-    except (TypeError, ValueError) as fault:
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as fault:
         raise UserError(f"exhibit '{fields.get('name')}' of kind {kind}: {fault}") from None
 
 
