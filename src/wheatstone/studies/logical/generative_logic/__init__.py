@@ -1,0 +1,1 @@
+"""Generative logic: definitions in, theorems with checked proofs out."""
