@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import re
+import shutil
 import statistics
 from pathlib import Path
 from typing import Any
@@ -246,6 +247,7 @@ def test_serve_finds_the_points(swept: Any, toy: Study[Any], tmp_path: Path) -> 
     place = tmp_path / "sweep" / "points" / "spread=3"
     (place / "report.html").write_text("<!doctype html>its own page", encoding="utf-8")
     (tmp_path / "secret").mkdir()
+    shutil.copytree(place, tmp_path / "sweep" / "other" / "spread=3")
     (tmp_path / "sweep" / "points" / "link").symlink_to(tmp_path / "secret")
     assert [(one["name"], one["sweep"], one["state"]) for one in summaries(tmp_path)] == [
         ("sweep/points/spread=0.1", "sweep", "finished"),
