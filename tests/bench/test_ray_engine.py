@@ -577,6 +577,19 @@ def test_waiting_for_a_file(tmp_path: Path):
     assert wait_for(tmp_path / "c", 0.0)
 
 
+def test_a_task_that_is_lost_before_it_has_begun_is_tried_again(new_run: NewRun, toy: Study[Any]):
+    run, watch = new_run(arms=("still",)), Recorder()
+    job = ray_engine.Job(Assignment(run, [Task("still", 0)], watch), Task("still", 0))
+    dispatch = ray_engine._Dispatch(Cluster(Silent()), registry.origin(toy), [], None, 1.0)
+    for attempt in (1, 2):
+        dispatch._attempts[job.key] = attempt
+        dispatch._flights["stream"] = ray_engine._Flight(job)
+        dispatch._hear("stream", {"event": "died", "how": "was lost"})
+    assert [call[0] for call in watch.calls] == ["started", "progress", "failed"]
+    assert list(dispatch._waiting) == [job]
+    assert watch.of("failed")[0][1].startswith("the worker was lost, 2 times. It left nothing in ")
+
+
 def test_a_measure_that_never_arrives(new_run: NewRun, toy: Study[Any], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(ray_engine, "VISIBLE_SECONDS", 0.1)
     run, watch = new_run(arms=("still",)), Recorder()

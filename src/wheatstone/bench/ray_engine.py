@@ -124,6 +124,7 @@ class _Dispatch:
         self._gpus = gpus if connected.gpus else 0.0
         self._flights: dict[Any, _Flight] = {}
         self._attempts: Counter[tuple[str, Task]] = Counter()
+        self._begun: set[tuple[str, Task]] = set()
         self._failures: dict[str, str] = {}
         # By reference and without retries: a repetition that this process does not know of could write beside another.
         self._relay = connected.ray.remote(max_retries=0)(relay)
@@ -174,11 +175,12 @@ class _Dispatch:
         job, attempts = flight.job, self._attempts[flight.job.key]
         (run, _, watch, _), task = job
         record = run.trial(task.arm, task.seed)
+        if job.key not in self._begun:  # a task may be lost before it has said a word
+            self._begun.add(job.key)
+            watch.started(task)
         match event:
             case {"event": "began", "node": node}:
                 flight.node = node
-                if attempts == 1:
-                    watch.started(task)
                 return
             case {"event": "progress", "done": done, "total": total, "note": note}:
                 watch.progress(task, done, total, note)
