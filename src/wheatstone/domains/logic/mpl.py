@@ -86,15 +86,16 @@ class Faults:
     """Faults of one file, collected so that the first five are shown at once."""
 
     file: str
-    found: list[Fault] = field(default_factory=list[Fault])
+    found: list[tuple[Place, str]] = field(default_factory=list[tuple[Place, str]])
 
     def add(self, place: Place, text: str) -> None:
-        self.found.append(Fault(f"{self.file}:{place.line}:{place.column}", None, None, text))
+        self.found.append((place, text))
 
     def raise_any(self) -> None:
-        """Raises InputError when there are any."""
+        """Raises InputError when there are any, in the order of their places."""
         if self.found:
-            raise InputError(self.found)
+            places = sorted(self.found)
+            raise InputError([Fault(f"{self.file}:{at.line}:{at.column}", None, None, text) for at, text in places])
 
 
 def tokens(text: str) -> list[Token]:
@@ -209,6 +210,9 @@ def read_declarations(text: str, file: str) -> list[Declaration]:
         else:
             faults.add(token.place, f"'{token.text}' before any declaration{_hint(token.text)}")
             break
+    faults.raise_any()
+    if not groups:
+        return []
     lines = text.split("\n")
     ends = [group[0].place for group in groups[1:]] + [Place(len(lines), len(lines[-1]) + 1)]
     found: list[Declaration] = []

@@ -17,7 +17,7 @@ from wheatstone.domains.logic import mpl
 from wheatstone.domains.logic.mpl import Declaration, Faults, Node, Place, Token
 from wheatstone.domains.logic.prove import Induction
 from wheatstone.domains.logic.saturate import Definition
-from wheatstone.domains.logic.terms import FALSE, Formula, Sequent, Term, substitute_formula
+from wheatstone.domains.logic.terms import FALSE, Formula, Sequent, Term, fresh_names, substitute_formula
 
 ARITY = {"element": 0, "unary": 1, "binary": 2}
 RELATION = {"unary": "in2:", "binary": "in3:"}
@@ -79,7 +79,6 @@ def read(text: str, file: str = "theory.mpl") -> Theory:
     declarations = mpl.read_declarations(text, file)
     for declaration in declarations:
         reader.declare(declaration)
-    reader.faults.raise_any()
     for declaration in declarations:
         reader.state(declaration)
     if not reader.axioms and not reader.faults.found:
@@ -122,6 +121,7 @@ class _Reader:
         self._arity = {name: len(one.parameters) for name, one in self.definitions.items()}
         self._names: set[str] = set()
         self._open: set[str] = set()
+        self._fresh = fresh_names("x")
         self._defined_at: dict[str, Place] = {}
 
     def declare(self, item: Declaration) -> None:
@@ -242,10 +242,9 @@ class _Reader:
             atom = self._atom(node, names)
             return [] if atom is None else [atom]
         if node.kind == "not" and node.parts[0].kind == "all":
-            body, used = self._existence(node.parts[0], names), set(names)
+            body = self._existence(node.parts[0], names)
             while body[0] == "ex":  # a variable that only the premise mentions may as well stand for all values
-                fresh = next(name for name in (body[1] + "'" * count for count in range(9)) if name not in used)
-                used.add(fresh)
+                fresh = next(name for name in self._fresh if name not in names)
                 body = substitute_formula(body[2], {body[1]: fresh})
             return _atoms(body)
         raise _Refused(node.place, f"{node} as a premise is beyond Horn sequents: premises are atoms, '&' or existence")
