@@ -1,5 +1,5 @@
 """Sweeps: one study over a grid of settings, each point an ordinary run, one report for all of them.
 
-A phase diagram (which settings generalise, and how soon) is how the literature on grokking states its results: Power et
-al. (2022, arXiv:2201.02177, figure 2 over data share and weight decay), Liu et al. (2022, arXiv:2205.10343, figure 4).
+Maps over two settings are how the literature on grokking states where a model memorises and where it generalises: Liu
+et al., NeurIPS 2022, arXiv:2205.10343, figure 6.
 """
