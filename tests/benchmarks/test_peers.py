@@ -102,7 +102,7 @@ def test_hooks_on_whole_passes_give_our_map() -> None:
 
 def test_both_sides_have_equally_many_cells_to_tune() -> None:
     found = cells(50)
-    assert {side: sum(cell.optimiser == side for cell in found) for side in GRIDS} == {"muon": 18, "adamw": 18}
+    assert {side: sum(cell.optimiser == side for cell in found) for side in GRIDS} == {"muon": 24, "adamw": 24}
     assert len({cell.path for cell in found}) == len(found)
     assert all(cell.config.optimiser == cell.optimiser for cell in found)
 
