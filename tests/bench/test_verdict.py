@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from wheatstone.bench.study import Claim, Require
-from wheatstone.bench.verdict import judge, t_interval, t_quantile
+from wheatstone.bench.verdict import judge, share_interval, t_interval, t_quantile
 
 CLAIM = Claim(
     name="augmented-wins",
@@ -164,3 +164,18 @@ def test_the_verdict_does_not_depend_on_the_order_of_seeds(pairs, order):
         for arm, row in table.items()
     }
     assert judge(CLAIM, shuffled) == judge(CLAIM, table)
+
+
+@given(st.integers(1, 500), st.floats(0, 1))
+def test_share_interval_is_scipys_wilson(n: int, share: float) -> None:
+    hits = round(share * n)
+    reference = stats.binomtest(hits, n).proportion_ci(method="wilson")
+    low, mid, high = share_interval(hits, n)
+    assert (low, high) == pytest.approx((reference.low, reference.high), abs=1e-12)
+    assert mid == hits / n
+
+
+@pytest.mark.parametrize(("hits", "n"), [(1, 0), (3, 2), (-1, 2)])
+def test_a_share_of_nothing_has_no_interval(hits: int, n: int) -> None:
+    with pytest.raises(ValueError, match=f"{hits} hits of {n}"):
+        share_interval(hits, n)

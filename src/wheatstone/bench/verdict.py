@@ -87,6 +87,20 @@ def t_interval(values: Iterable[float]) -> Interval:
     return Interval(mid - reach, mid, mid + reach)
 
 
+def share_interval(hits: int, n: int) -> Interval:
+    """The share hits / n with its 95 % score interval (Wilson, JASA 22, 1927), which holds at 0 and n hits too.
+
+    Raises ValueError unless 0 <= hits <= n and n > 0.
+    """
+    if not 0 <= hits <= n or n == 0:
+        raise ValueError(f"{hits} hits of {n}")
+    z2 = 1.959963984540054**2
+    share, scale = hits / n, 1 + z2 / n
+    middle = (share + z2 / (2 * n)) / scale
+    reach = math.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n))) / scale
+    return Interval(max(0.0, middle - reach), share, min(1.0, middle + reach))
+
+
 def judge(claim: Claim, measures: Measures) -> Verdict:
     """The verdict on a claim by the method above. Missing arms, measures and NaN make it `inconclusive`."""
     treatment = _values(measures, claim.treatment, claim.measure)
