@@ -152,6 +152,20 @@ def test_a_field_of_words_gives_bars(swept: Any, toy: Study[Any]) -> None:
     assert drifting.low[0] < drifting.values[0]
 
 
+def test_a_share_has_the_whole_scale(swept: Any, toy: Study[Any]) -> None:
+    study = dataclasses.replace(toy, measures={"position": "where", "speed": "share of steps that count [0, 1]"})
+
+    def walk(trial: Any) -> dict[str, float]:
+        return {"position": trial.config.steps / 100, "speed": trial.config.steps / 1000}
+
+    study = dataclasses.replace(study, run=walk)
+    figures = {one.name: one for one in exhibits(swept("steps=9,20", "spread=1,2", study=study), study)}
+    position, speed = figures["position-still"], figures["speed-still"]
+    assert isinstance(position, Heatmap)
+    assert isinstance(speed, Heatmap)
+    assert (position.value_range, speed.value_range) == ((0.09, 0.2), (0.0, 1.0))
+
+
 def test_what_has_no_value_is_a_gap(swept: Any, toy: Study[Any]) -> None:
     def walk(trial: Any) -> dict[str, float]:
         measures = dict(toy.run(trial))

@@ -112,7 +112,9 @@ class _Chart:
             yield self._over_one({arm: by_place for arm, by_place in known.items() if by_place})
             return
         mids = [one.mid for arm in varying for one in known[arm].values()]
-        scale = (min(mids), max(mids)) if min(mids) < 0 or max(mids) > 1 or max(mids) < 0.1 else (0.0, 1.0)
+        # Shares say so in their meaning: on the whole scale, noise near zero does not look like a phase.
+        is_share = "[0, 1]" in self.meaning and min(mids) >= 0 and max(mids) <= 1
+        scale = (0.0, 1.0) if is_share else (min(mids), max(mids))
         for arm in varying:
             yield from self._maps(arm, known[arm], scale)
 
