@@ -26,7 +26,7 @@ def exhibits(run: Run) -> Sequence[Exhibit]:
     finished = [arm for arm in run.arms if all(run.trial(arm, seed).is_finished for seed in run.seeds)]
     if not finished:
         return []
-    shown: list[Exhibit] = [_discovery(run, finished), _laws_bars(run, finished), _funnel(run, finished)]
+    shown: list[Exhibit] = [*_discovery(run, finished), _laws_bars(run, finished), _funnel(run, finished)]
     shown.append(_checkers(run, finished))
     for arm in (arm for arm in SHOWN if arm in finished):
         shown += [_laws(run, arm), *_citations(run, arm), _theorems(run, arm)]
@@ -35,22 +35,41 @@ def exhibits(run: Run) -> Sequence[Exhibit]:
     return shown
 
 
-def _discovery(run: Run, arms: Sequence[str]) -> Lines:
-    lines: list[Line] = []
-    for arm in arms:
-        logged = run.trial(arm, run.seeds[0]).metrics()
-        if logged:
-            lines.append(Line(arm, [one["work"] for one in logged], [one["theorems"] for one in logged], arm=arm))
-    return Lines(
-        "discovery",
-        f"Theorems found over the work of all proof attempts, seed {run.seeds[0]}",
-        "matches tried",
-        "theorems",
-        lines,
-        log_x=True,
-        caption="A line ends where nothing new was found or the allowed work was used up. Work is counted in matches "
-        "of a pattern with a term, so that the picture is the same on every machine.",
-    )
+def _discovery(run: Run, arms: Sequence[str]) -> list[Lines]:
+    """What was found over the work: laws in the arms that explore one theory, theorems in all that have lemmas."""
+    seed = run.seeds[0]
+    logged = {arm: found for arm in arms if (found := run.trial(arm, seed).metrics())}
+    theory = run.trial(arms[0], seed).values["theory"]
+    same = [arm for arm in logged if run.trial(arm, seed).values["theory"] == theory]
+
+    def lines(chosen: Sequence[str], metric: str) -> list[Line]:
+        return [
+            Line(arm, *zip(*[(one["work"], one[metric]) for one in logged[arm]], strict=True), arm=arm)
+            for arm in chosen
+        ]
+
+    return [
+        Lines(
+            "laws-over-work",
+            f"Laws of {theory} that were known after the work of all proof attempts, seed {seed}",
+            "matches tried",
+            "laws known",
+            lines(same, "laws"),
+            log_x=True,
+            caption="A line ends at the last theorem. Work is counted in matches of a pattern with a term, so that the "
+            "picture is the same on every machine.",
+        ),
+        Lines(
+            "discovery",
+            f"Theorems over the work of all proof attempts, seed {seed}",
+            "matches tried",
+            "theorems",
+            lines(list(logged), "theorems"),
+            log_x=True,
+            caption="Where no lemma is reused nothing shows that a conjecture follows from another, so each variant "
+            "counts as a theorem of its own.",
+        ),
+    ]
 
 
 def _laws_bars(run: Run, arms: Sequence[str]) -> Bars:
@@ -61,7 +80,7 @@ def _laws_bars(run: Run, arms: Sequence[str]) -> Bars:
     ]
     return Bars(
         "laws",
-        f"Laws of the theory that were found (share), mean of {len(run.seeds)} seeds",
+        f"Laws of the theory that were found (share), {_seeds(run)}",
         "share of the laws",
         arms,
         series,
@@ -74,7 +93,7 @@ def _funnel(run: Run, arms: Sequence[str]) -> Table:
     rows = [(arm, *(_mean(run, arm, measure) for measure in FUNNEL)) for arm in arms]
     return Table(
         "funnel",
-        f"From statements to theorems, mean of {len(run.seeds)} seeds",
+        f"From statements to theorems, {_seeds(run)}",
         ("arm", *FUNNEL.values()),
         rows,
         "Enumerated are pairs of terms and premises with conclusions; renamed, reordered and turned variants count "
@@ -95,7 +114,7 @@ def _checkers(run: Run, arms: Sequence[str]) -> Table:
     rows = [(arm, *(_mean(run, arm, measure) for measure in measures)) for arm in arms]
     return Table(
         "checkers",
-        f"What the checkers say (shares; theorems for 'false'), mean of {len(run.seeds)} seeds",
+        f"What the checkers say (shares; theorems for 'false'), {_seeds(run)}",
         ("arm", *measures.values()),
         rows,
         "An empty cell does not apply, or the program is not installed. A circle are theorems that cite each other; "
@@ -191,6 +210,10 @@ def _citations(run: Run, arm: str) -> list[Circuit]:
 def _mean(run: Run, arm: str, measure: str) -> float:
     found = [(run.trial(arm, seed).measures() or {})[measure] for seed in run.seeds]
     return math.fsum(found) / len(found) if all(map(math.isfinite, found)) else math.nan
+
+
+def _seeds(run: Run) -> str:
+    return f"mean of {len(run.seeds)} seed{'' if len(run.seeds) == 1 else 's'}"
 
 
 def _slug(arm: str) -> str:
