@@ -229,3 +229,4 @@ def test_answers_come_from_the_last_position() -> None:
     with torch.no_grad():
         expected = model(tokens)[:, -1].argmax(-1)
     assert torch.equal(answers(model, tokens, batch=7), expected)
+    assert answers(model, tokens[:0]).shape == (0,)

@@ -399,8 +399,9 @@ def evaluated(model: Transformer, evaluate: Evaluate | None) -> dict[str, float]
 @torch.no_grad()
 def answers(model: Transformer, prompts: Int[Tensor, "question pos"], *, batch: int = 8192) -> Int[Tensor, " question"]:
     """The most probable next token of each prompt, among the whole vocabulary."""
-    found = [model.unembed(model.resid(part)[:, -1]).argmax(-1) for part in prompts.split(batch)]
-    return torch.cat(found) if found else prompts.new_empty(0)
+    if not len(prompts):
+        return prompts.new_empty(0)
+    return torch.cat([model.unembed(model.resid(part)[:, -1]).argmax(-1) for part in prompts.split(batch)])
 
 
 def accuracy(model: Transformer, prompts: Int[Tensor, "question pos"], expected: Int[Tensor, " question"]) -> float:
