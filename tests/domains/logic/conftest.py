@@ -42,4 +42,4 @@ def groups() -> Explored:
 @pytest.fixture(scope="session")
 def arithmetic() -> Explored:
     """Peano with definitions, the small conditional conjectures only."""
-    return explored("peano", Plan(shape=Shape(5, 8, 0), work=900_000))
+    return explored("peano", Plan(shape=Shape(5, 8, 0), work=1_100_000))

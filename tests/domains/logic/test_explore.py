@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
+import numpy as np
+import pytest
 from tests.domains.logic.conftest import Explored, explored
 
 from wheatstone.domains.logic.conjectures import Shape, Worlds, equations, terms
-from wheatstone.domains.logic.explore import FOLLOWS, Plan
+from wheatstone.domains.logic.explore import FOLLOWS, Exploration, Plan
+from wheatstone.domains.logic.judges import Judges
 from wheatstone.domains.logic.library import Library
 from wheatstone.domains.logic.models import grid, standard_model
 from wheatstone.domains.logic.terms import canonical, pretty_sequent, size
@@ -30,6 +35,17 @@ def test_twice_the_same() -> None:
     first, second = explored("addition", SMALL), explored("addition", SMALL)
     assert first.document == second.document
     assert first.events == second.events
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_number_of_workers_changes_nothing(count: int) -> None:
+    alone = explored("addition", SMALL)
+    library = Library(load("addition"))
+    with Judges(count) as judges:
+        together = Exploration(library, SMALL, np.random.default_rng(0), judges=judges)
+        assert list(together.run()) == alone.events
+    assert json.loads(json.dumps(library.document())) == alone.document
+    assert (together.enumerated, together.tried) == (alone.exploration.enumerated, alone.exploration.tried)
 
 
 def test_groups_from_one_sided_axioms(groups: Explored) -> None:

@@ -175,6 +175,8 @@ def test_a_relation_that_is_not_single_valued_is_no_function() -> None:
     assert not accepts(total, function)
     single = axiom("r single", [["in2:r", "a", "c"], ["in2:r", "b", "c"]], ["=", "a", "b"])
     assert not accepts(total, single, {**function, "single": "r single"})
+    other = axiom("r single", [["in2:r", "a", "c"], ["in2:r", "b", "d"]], ["=", "c", "d"])
+    assert not accepts(total, other, {**function, "single": "r single"})
     right = axiom("r single", [["in2:r", "a", "c"], ["in2:r", "a", "d"]], ["=", "c", "d"])
     assert accepts(total, right, {**function, "single": "r single"})
     assert not accepts(right, {**function, "single": "r single", "total": "total"})

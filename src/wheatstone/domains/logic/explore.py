@@ -8,8 +8,9 @@ matches, never a time, so that two machines, or two numbers of workers, find the
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+import itertools
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -29,11 +30,12 @@ from wheatstone.domains.logic.conjectures import (
     terms,
     unfiltered,
 )
+from wheatstone.domains.logic.judges import Judges
 from wheatstone.domains.logic.library import Library
 from wheatstone.domains.logic.models import Model, finite_model, grid, standard_model
 from wheatstone.domains.logic.prove import Proof, cited, count, instance
 from wheatstone.domains.logic.saturate import Limits
-from wheatstone.domains.logic.terms import FALSE, Sequent, canonical, order_key, pretty_sequent
+from wheatstone.domains.logic.terms import FALSE, Sequent, Term, canonical, order_key, pretty_sequent
 
 FOLLOWS = Limits(nodes=100, rounds=2, unfold=False, work=1_000, slack=2)
 FOLLOWS_IF = Limits(nodes=160, rounds=3, unfold=False, work=4_000, slack=2)
@@ -91,6 +93,8 @@ class Exploration:
     plan: Plan = field(default_factory=Plan)
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
     worlds: Worlds = field(default_factory=Worlds)
+    judges: Judges | None = None
+    """Further processes that judge conjectures ahead of time; they change nothing but the duration."""
     enumerated: int = 0
     """Statements that were looked at."""
     survived: int = 0
@@ -174,7 +178,8 @@ class Exploration:
         kinds, outcomes = Kinds(self.worlds), dict[Sequent, Outcome]()
         pool = terms(self.library.arity, self.plan.shape.equation)
         self.enumerated += pairs(pool)
-        for term in pool:
+        for place, term in enumerate(pool):
+            self._offer_equations(kinds, pool[place : place + self._ahead], outcomes)
             same = kinds.of(term)
             for other in same[:REPRESENTATIVES]:
                 sequent = canonical(Sequent((), ("=", term, other)))
@@ -191,6 +196,22 @@ class Exploration:
                     break
             else:
                 same.append(term)
+
+    @property
+    def _ahead(self) -> int:
+        """Conjectures that are looked at before their turn; without the filter their number itself is a finding."""
+        return self.judges.ahead if self.judges and self.plan.filter else 0
+
+    def _offer(self, coming: Iterable[Sequent]) -> None:
+        """Lets the judges begin with conjectures that come next."""
+        if self.judges:
+            offered = ((one, follows_limits(one) if self.plan.reuse else None) for one in coming)
+            self.judges.offer(self.library.prover, offered)
+
+    def _offer_equations(self, kinds: Kinds, coming: Sequence[Term], outcomes: Mapping[Sequent, Outcome]) -> None:
+        pairs_ahead = ((term, same[0]) for term in coming if (same := kinds.of(term)))
+        sequents = (canonical(Sequent((), ("=", *pair))) for pair in pairs_ahead)
+        self._offer(one for one in sequents if one not in outcomes)
 
     def _listed_equations(self) -> Iterator[Sequent]:
         library, plan = self.library, self.plan
@@ -218,9 +239,14 @@ class Exploration:
 
     def _pass(self, conjectures: Iterator[Sequent] | Sequence[Sequent]) -> Iterator[Event]:
         self.passes += 1
-        for sequent in conjectures:
-            if self.is_exhausted:
+        coming = iter(conjectures)
+        ahead: deque[Sequent] = deque()
+        while True:
+            ahead += itertools.islice(coming, max(1, self._ahead) - len(ahead))
+            if not ahead or self.is_exhausted:
                 return
+            self._offer(ahead)
+            sequent = ahead.popleft()
             event = self._settle(sequent)
             yield event
             if event.outcome == "theorem" and self.plan.reuse:
@@ -249,9 +275,12 @@ class Exploration:
         self.tried += 1
         if self.plan.filter and self.passes > 1 and (refutation := self.worlds.refutes(sequent)):
             return self._event(sequent, "refuted", refutation=refutation)
-        if self.plan.reuse and prover.direct(sequent, follows_limits(sequent)) is not None:
+        follows = follows_limits(sequent) if self.plan.reuse else None
+        judgement = self.judges.judge(prover, sequent, follows) if self.judges else prover.judge(sequent, follows)
+        prover.work += judgement.work
+        if judgement.outcome == "follows":
             return self._event(sequent, "follows")
-        proof = prover.prove(sequent)
+        proof = judgement.proof
         if proof is None and sequent.premises and self.plan.reuse and library.induction is not None:
             proof = self._by_cases(sequent)
         if proof is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from wheatstone.domains.logic.rules import Rule, Trigger, triggers
 from wheatstone.domains.logic.saturate import Attempt, Definition, Limits
@@ -39,6 +39,15 @@ class Proof:
     """Lines in all blocks."""
 
 
+class Judgement(NamedTuple):
+    """What the prover makes of a conjecture: a pure function of the conjecture and of what is known."""
+
+    outcome: Literal["follows", "theorem", "open"]
+    proof: Proof | None
+    work: int
+    """Matches that it took."""
+
+
 @dataclass
 class Prover:
     """What is known, and how to prove from it. `work` counts matches over all attempts."""
@@ -54,18 +63,38 @@ class Prover:
     """Functions that stand for existences: see Attempt."""
     work: int = 0
     rounds: int = 0
+    version: int = 0
+    """Counts the changes of what is known: judgements of one version are of one and the same prover."""
+    _known: dict[str, Sequent] = field(default_factory=dict[str, Sequent])
     _triggers: dict[str, list[Trigger]] = field(default_factory=dict[str, list[Trigger]])
 
     def know(self, name: str, sequent: Sequent) -> None:
         """From now on the sequent may be cited."""
-        self._triggers[name] = triggers(Rule(name, sequent))
+        self.version += 1
+        self._known[name], self._triggers[name] = sequent, triggers(Rule(name, sequent))
 
     def forget(self, name: str) -> None:
-        del self._triggers[name]
+        self.version += 1
+        del self._known[name], self._triggers[name]
 
     @property
     def known(self) -> list[str]:
-        return list(self._triggers)
+        return list(self._known)
+
+    @property
+    def sequents(self) -> dict[str, Sequent]:
+        """What may be cited, oldest first."""
+        return dict(self._known)
+
+    def judge(self, goal: Sequent, follows: Limits | None) -> Judgement:
+        """Whether a sequent follows within the first limits, or else has a proof; `work` is not counted yet."""
+        before = self.work
+        if follows is not None and self.direct(goal, follows) is not None:
+            proof, has_news = None, False
+        else:
+            proof, has_news = self.prove(goal), True
+        spent, self.work = self.work - before, before
+        return Judgement("open" if proof is None and has_news else "theorem" if proof else "follows", proof, spent)
 
     def direct(
         self, goal: Sequent, limits: Limits | None = None, hypothesis: Rule | None = None, without: Sequence[str] = ()

@@ -28,6 +28,7 @@ def explore(
     equation: Annotated[int, Ge(3)] = 5,
     conditional: Annotated[int, Ge(0)] = 10,
     joined: Annotated[int, Ge(0)] = 9,
+    workers: Annotated[int, Ge(1)] = 1,
     out: Path | None = None,
 ) -> int:
     """Find and prove theorems of a theory; write them as a page, as kernel proofs, for Metamath and for TPTP provers.
@@ -38,10 +39,12 @@ def explore(
         equation: largest term of an equation, in symbols.
         conditional: most symbols of a sequent with one premise; 0 makes none.
         joined: most symbols of a sequent with two premises; 0 makes none.
+        workers: processes that judge conjectures; the theorems are the same for any number.
         out: folder for proofs.html, proofs.json, proofs.mm and problems/; <theory>-proofs when not given.
     """
     from wheatstone.domains.logic.conjectures import Shape
     from wheatstone.domains.logic.explore import Exploration, Plan
+    from wheatstone.domains.logic.judges import Judges
     from wheatstone.domains.logic.library import Library
     from wheatstone.domains.logic.terms import pretty_sequent
     from wheatstone.domains.logic.theory import load
@@ -49,13 +52,13 @@ def explore(
     library = Library(load(theory))
     _refuse_contradiction(library)
     plan = Plan(shape=Shape(equation, conditional, joined), work=work)
-    exploration = Exploration(library, plan)
-    for event in exploration.run():
-        if event.outcome == "theorem" and event.proof is not None:
-            how = f"induction on {event.proof.variable}" if event.proof.variable else "direct"
-            print(
-                f"{event.name:<6} {pretty_sequent(library.sequents[event.name]):<44} {how}, {event.proof.lines} lines"
-            )
+    with Judges(workers - 1) as judges:
+        exploration = Exploration(library, plan, judges=judges if workers > 1 else None)
+        for event in exploration.run():
+            if event.outcome == "theorem" and event.proof is not None:
+                how = f"induction on {event.proof.variable}" if event.proof.variable else "direct"
+                said = pretty_sequent(library.sequents[event.name])
+                print(f"{event.name:<6} {said:<44} {how}, {event.proof.lines} lines")
     _refuse_contradiction(library)
     folder = out or Path(f"{library.theory.name}-proofs")
     _write(library, exploration, folder)
