@@ -14,9 +14,9 @@ Differs       Statements are sequents over function symbols rather than chains o
               mirror image are one equation: the original's 60 theorems with 21 mirrored ones are not comparable in
               number, so the statements of its Peano stage are asked for one by one. Order and divisibility are in the
               theory from the start. Essential theorems are found by instantiation, equality and modus ponens alone,
-              without definitions and induction. Results are the same for every seed in all arms but `random_order`: the
-              seed draws the assignments beyond the window, the spot checks and the mutants, nothing that decides a
-              proof. `no_filter` enumerates equations only, smallest first. Intervals, sequences and folds as objects of
+              without definitions and induction. No step is random but the order in `random_order`: the seed draws the
+              assignments beyond the window, the spot checks and the mutants. So most arms find the same with every
+              seed, and `peano` differs in a few conditional theorems, which another sample let through. `no_filter` enumerates equations only, smallest first. Intervals, sequences and folds as objects of
               their own are not built: the sum of the first n numbers is a function by recursion, and `paper` differs
               from `cpu` in sizes alone.
 Found         In `cpu` all 32 statements of the original's Peano stage are theorems or follow from theorems without
@@ -210,8 +210,8 @@ STUDY = Study(
                 "groups_no_inverse",
                 "sums_no_recursion",
             ),
-            about="Peano, groups and sums with their controls: within two minutes a trial on one thread, most of them within "
-            "one; the laws themselves take seconds.",
+            about="Peano, groups and sums with their controls: within two minutes a trial on one thread of a busy "
+            "machine, mostly within one; the laws themselves take seconds.",
         ),
         "paper": Preset(
             PAPER,
