@@ -16,16 +16,18 @@ Differs       Statements are sequents over function symbols rather than chains o
               theory from the start. Essential theorems are found by instantiation, equality and modus ponens alone,
               without definitions and induction. No step is random but the order in `random_order`: the seed draws the
               assignments beyond the window, the spot checks and the mutants. So most arms find the same with every
-              seed, and `peano` differs in a few conditional theorems, which another sample let through. `no_filter` enumerates equations only, smallest first. Intervals, sequences and folds as objects of
-              their own are not built: the sum of the first n numbers is a function by recursion, and `paper` differs
-              from `cpu` in sizes alone.
+              seed, and `peano` differs in a few conditional theorems, which another sample let through. `no_filter`
+              enumerates equations only, smallest first. Intervals, sequences and folds as objects of their own are not
+              built: the sum of the first n numbers is a function by recursion, and `paper` differs from `cpu` in sizes
+              alone.
 Found         In `cpu` all 32 statements of the original's Peano stage are theorems or follow from theorems without
               induction, and so are all eight laws; every proof passes the kernel and the metamath program. Half of the
               laws are not stated as they stand: left-commutativity is found before associativity, which then follows.
               The controls have the same work as `peano`, which uses all of it up on conditional sequents long after the
               last law. `no_filter` suffers twice: false conjectures cost work, and among them those that wait for a
-              lemma are not tried again, since only the smallest open ones are. What stays open in `peano` is mostly
-              true: cancellation of products, say, needs a second case distinction inside of an induction.
+              lemma are not tried again, since only the smallest open ones are. What stays open in `peano` when the work
+              is used up are equations that would follow by now, true sequents that need a case distinction inside of an
+              induction (cancellation of squares), and a few that are false beyond the window.
 Falsified by  `no_induction`, `no_lemmas` or `no_filter` finding the same laws within the same work; `groups_no_inverse`
               proving laws of groups; the kernel accepting a broken proof or a circle of citations
 """
