@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 from tests.bench.exhibit_cases import EVERY_KIND
+from tests.fuzz.family_parsers import family_readers
 
 from wheatstone.bench import config, exhibit, registry
 from wheatstone.bench.checkpoint import read_tensors, write_tensors
@@ -337,6 +338,7 @@ def targets() -> dict[str, Target]:
         Target("exhibit", _exhibit, [json.dumps(exhibit.to_json(one)).encode() for one in EVERY_KIND]),
         Target("vocabulary", _value(Vocabulary.from_json), [json.dumps(Vocabulary.of(KNOWN).to_json()).encode()]),
         Target("circuit", _value(Circuit.from_json), [json.dumps(CIRCUIT).encode()]),
+        *(Target(name, read, seeds) for name, (read, seeds) in family_readers().items()),
         Target("card", lambda data, folder: registry.read_card(written(folder, "study.py", data)), CARDS),
     )
     return {target.name: target for target in found}

@@ -56,6 +56,11 @@ FOUND = [
         b'{"kind": "lines", "name": "a", "title": "", "x_title": "", "y_title": "", "lines": [], "marks": '
         b'[{"axis": "z", "at": 10, "label": ""}]}',
     ),
+    ("qasm", b"OPENQASM 2.0;\nqreg q[1000000000];\n"),  # ended the process
+    ("qasm", b"OPENQASM 3.0;\nqubit[1000000000] q;\n"),
+    ("hamiltonian", DEEP),
+    ("hamiltonian", b'[[0.5, "X999999999"]]'),
+    ("statement", b"(>[a](in[a,G])" * 5000),
     ("circuit", b"null"),
     ("card", b"\xff\xfe"),
     ("card", b"CARD = " + b"(" * LONG),

@@ -26,6 +26,8 @@ PAULIS: dict[str, Complex] = {
     "Y": np.array([[0, -1j], [1j, 0]]),
     "Z": np.array([[1, 0], [0, -1]], dtype=complex),
 }
+MAX_SITES = 100_000
+"""An index far beyond the others is a slip, and a chain of that length would fill memory."""
 _INDEXED = re.compile(r"([XYZ])\s*(\d+)")
 
 
@@ -160,6 +162,8 @@ def read_hamiltonian(path: Path) -> Hamiltonian:
         raise InputError(faults)
     if not terms:
         raise InputError([Fault(path.name, None, None, "no terms. A line is a coefficient and a string: 0.5 XXI")])
+    if sites > MAX_SITES:
+        raise InputError([Fault(path.name, None, None, f"{sites:,} sites, at most {MAX_SITES:,} are read.")])
     if sites < 2:
         raise InputError([Fault(path.name, None, None, f"{sites} site; a chain has at least 2.")])
     return Hamiltonian(sites, tuple(terms))
@@ -182,7 +186,7 @@ def _text_rows(text: str) -> list[tuple[int, str, str]]:
 def _json_rows(text: str, name: str) -> list[tuple[int, Any, str]]:
     try:
         stored = json.loads(text)
-    except ValueError as fault:
+    except (ValueError, RecursionError) as fault:
         line = getattr(fault, "lineno", None)
         raise InputError([Fault(name, line, None, f"not JSON ({getattr(fault, 'msg', fault)}).")]) from None
     if not isinstance(stored, list):

@@ -20,6 +20,8 @@ from wheatstone.bench.errors import Fault, InputError, UserError
 from wheatstone.bench.files import write_atomically
 
 Version = Literal[2, 3]
+MAX_REGISTER = 100_000
+"""Places of one register: the parsers fill memory with a larger one, and end the process when it is full."""
 QASM3_SUFFIX = ".qasm3"
 _VERSION = re.compile(r"\bOPENQASM\s+(\d+)(?:\.\d+)?\s*;")
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
@@ -67,7 +69,14 @@ def parse_circuit(text: str, name: str = "circuit.qasm", include_path: tuple[Pat
 
     Raises InputError with the line of the fault.
     """
-    found = _VERSION.search(_without_comments(text))
+    plain = _without_comments(text)
+    for register in _REGISTER.finditer(plain):
+        size = register[2] or register[3] or "1"
+        if len(size) > 9 or int(size) > MAX_REGISTER:
+            line = plain.count("\n", 0, register.start()) + 1
+            what = f"a register of {size[:12]} places, at most {MAX_REGISTER:,} are read."
+            raise InputError([Fault(name, line, None, what)])
+    found = _VERSION.search(plain)
     version = int(found[1]) if found else 2
     if version == 2:
         circuit = _parse2(text, name, include_path)
