@@ -103,6 +103,10 @@ def test_deep_nesting_is_refused() -> None:
 
 
 def test_two_sets_and_functions_as_values_are_refused() -> None:
+    with pytest.raises(
+        InputError, match="'fold' speaks of sets or sequences as things of their own, which is not built"
+    ):
+        theory.statement(theory.load("sums"), "(>[a,b](fold[N,s,+,s,i0,a,b])(=[a,b]))")
     with pytest.raises(InputError, match="a theory speaks of one set"):
         theory.read("object N P(1)\nobject M P(1)\naxiom a (in[N,N])\n")
 

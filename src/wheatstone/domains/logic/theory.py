@@ -21,6 +21,8 @@ from wheatstone.domains.logic.terms import FALSE, Formula, Sequent, Term, fresh_
 
 ARITY = {"element": 0, "unary": 1, "binary": 2}
 RELATION = {"unary": "in2:", "binary": "in3:"}
+HIGHER = ("fold", "interval", "sequence", "limitSet", "limitSequence", "infiniteSequence")
+"""Relations of the original's later stages, whose arguments are sets and functions."""
 SHIPPED = ("peano", "addition", "groups", "sums")
 
 
@@ -305,6 +307,12 @@ class _Reader:
         if name in self._arity:
             self._count(node, self._arity[name])
             return (name, *(self._term(token, names, node) for token in node.arguments))
+        if name in HIGHER:
+            raise _Refused(
+                node.place,
+                f"{node}: '{name}' speaks of sets or sequences as things of their own, which is not built. "
+                "State a function by recursion instead, as the shipped theory 'sums' does",
+            )
         known = ["in", "in2", "in3", "=", *self._arity, *self.anchors]
         if name in ("fXY", "fXYZ"):
             raise _Refused(node.place, f"{node}: '{name}' stands alone in an axiom, not inside a formula")
