@@ -34,8 +34,12 @@ FITTED = {
     "random_start": "random start",
     "staircase_refined": "staircases, all angles",
 }
-SCANNED = {"compiled": "compiled", "trotter": "Trotter"}
-GENERIC = ("staircase", "staircase_refined", "staircase_deep")
+SCANNED = {"compiled": "compiled circuit", "trotter": "Trotter circuit"}
+GENERIC = {
+    "staircase": "six staircases",
+    "staircase_refined": "six staircases, all angles fitted",
+    "staircase_deep": "38 staircases",
+}
 SIZED = {"compiled": ("compiled", "compiled_50", "compiled_100"), "Trotter": ("trotter", "trotter_50", "trotter_100")}
 SLOPES = {"slopes_random": "random angles", "slopes_trotter": "Trotter start"}
 NOISY = {"compiled_noisy": "compiled", "trotter_noisy": "Trotter"}
@@ -69,22 +73,16 @@ def exhibits(run: Run) -> Sequence[Exhibit]:
 
 def _depths(run: Run, done: Sequence[str]) -> list[Exhibit]:
     """Infidelity against CX depth: the methods' scans and the generic circuits."""
-    points: list[ScatterSeries] = []
+    found: dict[str, list[tuple[float, float]]] = {}
     for arm, label in SCANNED.items():
         if arm in done:
             rows = [row for seed in run.seeds for row in run.trial(arm, seed).artifact("scan")]
-            points.append(
-                ScatterSeries(label, [row["depth"] for row in rows], [1 - row["fidelity"] for row in rows], arm=arm)
-            )
-    for arm in GENERIC:
-        if arm in done:
-            found = [run.trial(arm, seed).measures() or {} for seed in run.seeds]
-            label = arm.replace("_", ", ").replace("deep", "38 of them").replace("refined", "all angles fitted")
-            points.append(
-                ScatterSeries(
-                    label, [one["cx_depth"] for one in found], [1 - one["fidelity"] for one in found], arm=arm
-                )
-            )
+            found[label] = [(row["depth"], row["fidelity"]) for row in rows] + _reached(run, arm)
+    found |= {label: _reached(run, arm) for arm, label in GENERIC.items() if arm in done}
+    points = [
+        ScatterSeries(label, [depth for depth, _ in pairs], [1 - fidelity for _, fidelity in pairs])
+        for label, pairs in found.items()
+    ]
     if not points:
         return []
     n = run.base_config["n"]
@@ -98,7 +96,7 @@ def _depths(run: Run, done: Sequence[str]) -> list[Exhibit]:
             log_x=True,
             log_y=True,
             caption="Every method prepares the same state. Compiled and Trotter circuits are scanned from one Trotter "
-            "step upwards until fidelity 0.99. Lower left is better.",
+            "step upwards until fidelity 0.99, and shown at the depths that the claims compare. Lower left is better.",
             marks=(Mark("y", 0.01, "fidelity 0.99"),),
         )
     ]
@@ -122,6 +120,7 @@ def _sizes(run: Run, done: Sequence[str]) -> list[Exhibit]:
             "qubits",
             "CX depth",
             depth,
+            y_range=(0, 1.1 * max(max(line.y) for line in depth)),
             caption="The fidelity of the whole state is asked for, so longer chains need a smaller error a site.",
         ),
         Lines(
@@ -231,7 +230,7 @@ def _later(run: Run, done: Sequence[str]) -> list[Exhibit]:
     ]
     for name, label in (("compiled", "the compiled circuit"), ("trotter", "Trotter of the same depth")):
         errors = [
-            [value - exact for value, exact in zip(row, wanted, strict=True)]
+            [1000 * (value - exact) for value, exact in zip(row, wanted, strict=True)]
             for row, wanted in zip(stored[name], stored["target"], strict=True)
         ]
         shown.append(
@@ -242,9 +241,9 @@ def _later(run: Run, done: Sequence[str]) -> list[Exhibit]:
                 "time",
                 qubits,
                 times,
-                _rounded(errors),
-                "error of <Z>",
-                (-0.05, 0.05),
+                [[round(value, 1) for value in row] for row in errors],
+                "error of <Z> [0.001]",
+                (-20, 20),
             )
         )
     return shown
@@ -361,6 +360,11 @@ def _drawing(run: Run, done: Sequence[str]) -> list[Exhibit]:
             [f"layer {layer + 1}" for layer in range(layers)],
         )
     ]
+
+
+def _reached(run: Run, arm: str) -> list[tuple[float, float]]:
+    """(CX depth, fidelity) of each seed."""
+    return list(zip(_values(run, arm, "cx_depth"), _values(run, arm, "fidelity"), strict=True))
 
 
 def _values(run: Run, arm: str, measure: str) -> list[float]:
