@@ -1,0 +1,1 @@
+"""Compositional sequence tasks: pairs of token sequences from published grammars, real files or a user's own."""
