@@ -28,7 +28,7 @@ from torch import Tensor
 
 from benchmarks.side_by_side import Benchmark, Options, Part, alternate, profile_of, timed
 from wheatstone.cli.benchmarks import Comparison
-from wheatstone.interp.patching import answers_from, effect_map, exchanged, patched_resid_by_hooks, states
+from wheatstone.interp.patching import answers, effect_map, patched, patched_resid_by_hooks, states, trace
 from wheatstone.learn.models.transformer import Transformer, TransformerConfig
 
 GOAL = 5.0
@@ -146,13 +146,13 @@ def by_hooks(model: Transformer, questions: Questions) -> Tensor:
 @torch.no_grad()
 def answer_logits(model: Transformer, questions: Questions) -> Tensor:
     """[layer, pos]: mean logit of the unpatched answer after each patch, the way `effect_map` makes its patches."""
-    here, there = states(model, questions.clean), states(model, questions.source)
-    before = answers_from(model, here[-1], model.cfg.depth)
+    here, there = trace(model, questions.clean), states(model, questions.source)
+    before = answers(model, here.answer_state)
     found = torch.empty(model.cfg.depth, questions.clean.shape[1])
     for layer in range(model.cfg.depth):
         for pos in range(questions.clean.shape[1]):
-            resid = model.run_blocks(exchanged(here, there, layer, pos), start=layer)[:, -1]
-            found[layer, pos] = model.unembed(resid).gather(1, before[:, None]).mean()
+            last = patched(model, here, layer, pos, there[layer][:, pos])
+            found[layer, pos] = model.unembed(last).gather(1, before[:, None]).mean()
     return found
 
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+import pytest
 import torch
 from torch import Tensor
 
 from wheatstone.interp.lens import lens_mrr, logit_lens, reciprocal_rank
 from wheatstone.interp.patching import (
-    answers_from,
+    Edge,
+    answers,
     edge_effects,
     effect_map,
-    exchanged,
     interchange,
     interchange_map,
+    patched,
     patched_resid_by_hooks,
     states,
+    trace,
 )
 from wheatstone.learn.models.transformer import Transformer, TransformerConfig
 
@@ -34,31 +39,61 @@ def questions(seed: int, n: int = 200) -> Tensor:
     return torch.randint(40, (n, 3), generator=torch.Generator().manual_seed(seed))
 
 
-def test_fast_patching_agrees_with_hooks_on_a_whole_pass() -> None:
-    model, clean, other = build(), questions(0), questions(1)
-    here, there = states(model, clean), states(model, other)
-    for layer in range(CFG.depth + 1):
+VARIANTS = (
+    CFG,
+    dataclasses.replace(CFG, positions="rotary"),
+    dataclasses.replace(CFG, n_layer=2, loops=2, shared_memory=8),
+    dataclasses.replace(CFG, d_mlp=0, positions="none"),
+)
+
+
+@pytest.mark.parametrize("cfg", VARIANTS, ids=("learned", "rotary", "looped", "attention only"))
+def test_fast_patching_agrees_with_hooks_on_a_whole_pass(cfg: TransformerConfig) -> None:
+    model, clean, other = build(cfg), questions(0), questions(1)
+    here, there = trace(model, clean), states(model, other)
+    for layer in range(cfg.depth + 1):
         for pos in range(3):
-            with torch.no_grad():
-                fast = model.run_blocks(exchanged(here, there, layer, pos), start=layer)
-                slow = patched_resid_by_hooks(model, clean, there, layer, pos)
+            fast = patched(model, here, layer, pos, there[layer][:, pos])
+            slow = patched_resid_by_hooks(model, clean, there, layer, pos)[:, -1]
             assert (fast - slow).abs().max() < 1e-10
+
+
+def test_an_edge_agrees_with_hooks_that_give_its_reader_alone_another_state() -> None:
+    """The reader's output in a pass with the source's state goes by a hook into an otherwise clean pass."""
+    model, clean, other = build(), questions(0), questions(1)
+    there = states(model, other)
+    before = answers(model, states(model, clean)[-1][:, -1])
+    effects = edge_effects(model, clean, other)
+    for edge in (Edge(0, 0, 1), Edge(1, 1, 2), Edge(1, 0, 0), Edge(2, 1, 2)):
+        kept: list[Tensor] = []
+
+        def exchange(value: Tensor, edge: Edge = edge) -> Tensor:
+            return value.index_copy(1, torch.tensor([edge.source]), there[edge.layer][:, [edge.source]])
+
+        def give(value: Tensor, edge: Edge = edge, kept: list[Tensor] = kept) -> Tensor:
+            return value.index_copy(1, torch.tensor([edge.reader]), kept[0][:, [edge.reader]])
+
+        site = model.sites[edge.layer]
+        with torch.no_grad():
+            model.resid(clean, hooks={site.resid_pre: exchange, site.resid_post: kept.append})
+            after = model(clean, hooks={site.resid_post: give})[:, -1].argmax(-1)
+        assert effects[edge] == (after != before).float().mean().item() > 0
 
 
 def test_patching_a_run_with_itself_changes_nothing() -> None:
     model, clean = build(), questions(0)
     assert effect_map(model, clean, clean).max() == 0
     assert max(edge_effects(model, clean, clean).values()) == 0
-    here = states(model, clean)
+    here = trace(model, clean)
     with torch.no_grad():
-        whole = model.resid(clean)
-        assert (model.run_blocks(exchanged(here, here, 1, 1), start=1) - whole).abs().max() < 1e-12
+        whole = model.resid(clean)[:, -1]
+    assert (patched(model, here, 1, 1, here.states[1][:, 1]) - whole).abs().max() < 1e-12
 
 
 def test_the_last_state_is_the_answer_and_dead_states_do_nothing() -> None:
     model, clean, other = build(), questions(0), questions(1)
     effects = effect_map(model, clean, other)
-    differ = answers_from(model, states(model, clean)[-1], 3) != answers_from(model, states(model, other)[-1], 3)
+    differ = answers(model, trace(model, clean).answer_state) != answers(model, trace(model, other).answer_state)
     assert effects[3, 2] == differ.float().mean() > 0.5  # last layer, last position
     assert effects[3, 0] == effects[3, 1] == 0  # nothing reads them any more
 
@@ -75,8 +110,8 @@ def test_a_position_that_does_not_differ_has_no_effect_at_layer_zero() -> None:
 
 def test_exchanging_everything_gives_the_source_answer() -> None:
     model, clean, other = build(), questions(0), questions(1)
-    answer = answers_from(model, states(model, other)[-1], 3)
-    result = interchange(model, states(model, clean), states(model, other), answer, 3, 2)
+    answer = answers(model, trace(model, other).answer_state)
+    result = interchange(model, trace(model, clean), states(model, other), answer, 3, 2)
     assert result.counterfactual == 1.0
     assert interchange_map(model, clean, other, answer)[3, 2] == 1.0
 

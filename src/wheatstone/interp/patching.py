@@ -10,19 +10,21 @@ interchange     share of answers that become the counterfactual one, the answer 
                 answer can be damage; the counterfactual answer cannot.
 edge effect     the same for one edge: what position q reads from position p in one block, everything else left alone.
 
-The fast way re-runs only the blocks after the replaced state. The same through hooks on a whole forward pass is here
-too (`patched_resid_by_hooks`), as its oracle.
+The fast way (`patched`) computes only what a replaced state can reach on its way to the answer: the blocks after it,
+the positions from it on, in the last block the last position; keys and values of the positions before it are the
+clean run's. The same through hooks on a whole forward pass is here too (`patched_resid_by_hooks`), as its oracle.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import functools
+from typing import NamedTuple, cast
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from wheatstone.learn.models.transformer import Transformer, causal_mask
+from wheatstone.learn.models.transformer import Block, Past, Transformer
 
 Tokens = Int[Tensor, "batch pos"]
 Answers = Int[Tensor, " batch"]
@@ -46,26 +48,51 @@ class Interchange(NamedTuple):
     """Share that stayed the clean answer."""
 
 
+class Trace(NamedTuple):
+    """A run that interventions start from."""
+
+    states: States
+    past: list[Past]
+    """Keys and values of every position, one pair a block."""
+
+    @property
+    def answer_state(self) -> Float[Tensor, "batch d_model"]:
+        """The last state of the last position."""
+        return self.states[-1][:, -1]
+
+
 @torch.no_grad()
+def trace(model: Transformer, tokens: Tokens) -> Trace:
+    """One forward pass with everything kept that `patched` needs."""
+    kept: dict[str, Tensor] = {}
+    wanted = [name for site in model.sites for name in (site.k, site.v, site.resid_post)]
+    hooks = {name: functools.partial(kept.__setitem__, name) for name in (model.sites[0].resid_pre, *wanted)}
+    model.resid(tokens, hooks=hooks)
+    stream = [kept[model.sites[0].resid_pre], *(kept[site.resid_post] for site in model.sites)]
+    past = [(kept[site.k].transpose(1, 2), kept[site.v].transpose(1, 2)) for site in model.sites]
+    return Trace(torch.stack(stream), past)
+
+
 def states(model: Transformer, tokens: Tokens) -> States:
     """S[layer, batch, pos]: the embedding and the residual stream after each block, depth + 1 layers."""
-    kept: list[Tensor] = []
-    hooks = {model.sites[0].resid_pre: kept.append} | {site.resid_post: kept.append for site in model.sites}
-    model.resid(tokens, hooks=hooks)
-    return torch.stack(kept)
+    return trace(model, tokens).states
 
 
 @torch.no_grad()
-def answers_from(model: Transformer, resid: Float[Tensor, "batch pos d_model"], layer: int) -> Answers:
-    """Answers at the last position when the residual stream after `layer` blocks is `resid`."""
-    return model.unembed(model.run_blocks(resid, start=layer)[:, -1]).argmax(-1)
+def answers(model: Transformer, state: Float[Tensor, "batch d_model"]) -> Answers:
+    """What the last state of the last position answers."""
+    return model.unembed(state).argmax(-1)
 
 
-def exchanged(clean: States, source: States, layer: int, pos: int | list[int]) -> Float[Tensor, "batch pos d_model"]:
-    """The clean stream after `layer` blocks with the source's state(s) at `pos`."""
-    resid = clean[layer].clone()
-    resid[:, pos] = source[layer][:, pos]
-    return resid
+@torch.no_grad()
+def patched(
+    model: Transformer, clean: Trace, layer: int, pos: int, state: Float[Tensor, "batch d_model"]
+) -> Float[Tensor, "batch d_model"]:
+    """The last state of the last position when S[layer, pos] is replaced by `state`."""
+    x = _replaced(clean, layer, pos, state)
+    for later in range(layer, model.cfg.depth):
+        x = _one_block(model, clean, later, x, asked=1 if later + 1 == model.cfg.depth else None)
+    return x[:, -1]
 
 
 @torch.no_grad()
@@ -88,22 +115,22 @@ def effect_map(model: Transformer, clean: Tokens, corrupted: Tokens) -> Float[Te
 
     Pass only questions that the model answers right: a changed wrong answer says nothing.
     """
-    here, there = states(model, clean), states(model, corrupted)
-    before = answers_from(model, here[-1], model.cfg.depth)
-    changed = torch.empty(here.shape[0], clean.shape[1])
-    for layer in range(here.shape[0]):
+    here, there = trace(model, clean), states(model, corrupted)
+    before = answers(model, here.answer_state)
+    changed = torch.empty(there.shape[0], clean.shape[1])
+    for layer in range(there.shape[0]):
         for pos in range(clean.shape[1]):
-            after = answers_from(model, exchanged(here, there, layer, pos), layer)
+            after = answers(model, patched(model, here, layer, pos, there[layer][:, pos]))
             changed[layer, pos] = (after != before).float().mean()
     return changed
 
 
 def interchange(
-    model: Transformer, clean: States, source: States, counterfactual: Answers, layer: int, pos: int
+    model: Transformer, clean: Trace, source: States, counterfactual: Answers, layer: int, pos: int
 ) -> Interchange:
     """Exchange S[layer, pos] and compare with the counterfactual and the clean answer."""
-    before = answers_from(model, clean[-1], model.cfg.depth)
-    after = answers_from(model, exchanged(clean, source, layer, pos), layer)
+    before = answers(model, clean.answer_state)
+    after = answers(model, patched(model, clean, layer, pos, source[layer][:, pos]))
     return Interchange((after == counterfactual).float().mean().item(), (after == before).float().mean().item())
 
 
@@ -111,10 +138,10 @@ def interchange_map(
     model: Transformer, clean: Tokens, source: Tokens, counterfactual: Answers
 ) -> Float[Tensor, "layer pos"]:
     """Interchange accuracy of every state, layers 0 .. depth."""
-    here, there = states(model, clean), states(model, source)
+    here, there = trace(model, clean), states(model, source)
     rows = [
         [interchange(model, here, there, counterfactual, layer, pos).counterfactual for pos in range(clean.shape[1])]
-        for layer in range(here.shape[0])
+        for layer in range(there.shape[0])
     ]
     return torch.tensor(rows)
 
@@ -127,24 +154,39 @@ def edge_effects(model: Transformer, clean: Tokens, source: Tokens) -> dict[Edge
     than the source this is exactly the attention edge between them; for the reader itself it is its own residual path.
     Edges into positions that no later block can read (all but the last position after the last block) are left out.
     """
-    here, there = states(model, clean), states(model, source)
-    before = answers_from(model, here[-1], model.cfg.depth)
+    here, there = trace(model, clean), states(model, source)
+    before = answers(model, here.answer_state)
     length, last = clean.shape[1], clean.shape[1] - 1
     found: dict[Edge, float] = {}
     for layer in range(model.cfg.depth):
         for source_pos in range(length):
-            output = _one_block(model, exchanged(here, there, layer, source_pos), layer)
+            output = _one_block(model, here, layer, _replaced(here, layer, source_pos, there[layer][:, source_pos]))
             readers = range(source_pos, length) if layer + 1 < model.cfg.depth else [last]
             for reader in readers:
-                resid = here[layer + 1].clone()
-                resid[:, reader] = output[:, reader]
-                after = answers_from(model, resid, layer + 1)
+                state = output[:, reader - source_pos]
+                after = answers(model, patched(model, here, layer + 1, reader, state))
                 found[Edge(layer, source_pos, reader)] = (after != before).float().mean().item()
     return found
 
 
-def _one_block(model: Transformer, resid: Tensor, layer: int) -> Tensor:
-    mask: Bool[Tensor, "pos pos"] = causal_mask(resid.shape[1], resid.device)
-    positions = torch.arange(resid.shape[1], device=resid.device)
-    block = model.blocks[layer % model.cfg.n_layer]
-    return block(resid, mask, positions, model.memory, None, model.sites[layer])
+def _replaced(
+    clean: Trace, layer: int, pos: int, state: Float[Tensor, "batch d_model"]
+) -> Float[Tensor, "batch suffix d_model"]:
+    """The clean stream after `layer` blocks from position `pos` on, with `state` in its first place."""
+    return torch.cat((state[:, None], clean.states[layer][:, pos + 1 :]), 1)
+
+
+def _one_block(
+    model: Transformer,
+    clean: Trace,
+    layer: int,
+    x: Float[Tensor, "batch suffix d_model"],
+    asked: int | None = None,
+) -> Float[Tensor, "batch asked d_model"]:
+    """Block `layer` for the last positions, whose stream is `x`; those before them are the clean run's."""
+    length = clean.states.shape[2]
+    begin = length - x.shape[1]
+    positions = torch.arange(begin, length, device=x.device)
+    keys, values = clean.past[layer]
+    block = cast("Block", model.blocks[layer % model.cfg.n_layer])
+    return block.going_on(x, positions, model.memory, (keys[:, :, :begin], values[:, :, :begin]), asked)[0]

@@ -146,17 +146,18 @@ class Attention(nn.Module):
         return self.out(z.flatten(2))
 
     def going_on(
-        self, x: Float[Tensor, "batch pos d_model"], positions: Int[Tensor, " pos"], past: Past | None
-    ) -> tuple[Float[Tensor, "batch pos d_model"], Past]:
-        """What new positions read from themselves and from `past`, and the past of the next call."""
-        split = (*x.shape[:2], self.n_head, -1)
-        q, k, v = self.q(x).view(split), self.k(x).view(split), self.v(x).view(split)
+        self, x: Float[Tensor, "batch pos d_model"], positions: Int[Tensor, " pos"], past: Past | None, asked: int
+    ) -> tuple[Float[Tensor, "batch asked d_model"], Past]:
+        """What the last `asked` of the new positions read from all and from `past`, and the past of the next call."""
+        batch, new, _ = x.shape
+        q = self.q(x[:, new - asked :]).view(batch, asked, self.n_head, -1)
+        k, v = self.k(x).view(batch, new, self.n_head, -1), self.v(x).view(batch, new, self.n_head, -1)
         if self.rotary:
-            q, k = rotate(q, positions), rotate(k, positions)
+            q, k = rotate(q, positions[new - asked :]), rotate(k, positions)
         q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
         if past is not None:
             k, v = torch.cat((past[0], k), 2), torch.cat((past[1], v), 2)
-        seen = causal_mask(k.shape[2], x.device)[-x.shape[1] :]
+        seen = None if asked == 1 else causal_mask(k.shape[2], x.device)[-asked:]
         z = F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
         return self.out(z.transpose(1, 2).flatten(2)), (k, v)
 
@@ -258,10 +259,12 @@ class Block(nn.Module):
         positions: Int[Tensor, " pos"],
         memory: MLP | None,
         past: Past | None,
-    ) -> tuple[Float[Tensor, "batch pos d_model"], Past]:
-        """`forward` for new positions only; see `Attention.going_on`."""
-        attn, past = self.attn.going_on(self.norm_attn(x), positions, past)
-        x = x + attn
+        asked: int | None = None,
+    ) -> tuple[Float[Tensor, "batch asked d_model"], Past]:
+        """`forward` for new positions only, and of those for the last `asked` (None: all); see `Attention.going_on`."""
+        asked = x.shape[1] if asked is None else asked
+        attn, past = self.attn.going_on(self.norm_attn(x), positions, past, asked)
+        x = x[:, x.shape[1] - asked :] + attn
         return x if self.norm_mlp is None else x + self._feed_forward(x, memory), past
 
     def _feed_forward(self, x: Float[Tensor, "*batch d_model"], memory: MLP | None) -> Float[Tensor, "*batch d_model"]:
