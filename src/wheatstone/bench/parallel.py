@@ -48,6 +48,9 @@ def place() -> Place:
     if not is_parallel():
         return Place(0, 1)
     import torch
+
+    # Its functions take the group of the moment of their import as a default: imported later, it would never end.
+    import torch.distributed.nn  # pyright: ignore[reportUnusedImport]
     from torch import distributed
 
     gpu = torch.cuda.is_available()
@@ -73,6 +76,7 @@ class ParallelEngine:
 def dismiss_followers() -> None:
     """Tells the other processes that there are no more trials."""
     _tell({})
+    _part()
 
 
 def follow_leader(study: Study[Any]) -> None:
@@ -82,6 +86,7 @@ def follow_leader(study: Study[Any]) -> None:
             run = Run.open(Path(message["run"]))
             record = run.trial(message["arm"], message["seed"])
             study.run(_Shadow(run, record, record.config(study), unheard))
+    _part()
 
 
 class _Shadow(Trial[Any]):
@@ -130,6 +135,13 @@ def _tell(message: Mapping[str, Any] | None) -> dict[str, Any]:
         text.copy_(torch.frombuffer(bytearray(data), dtype=torch.uint8))
     distributed.broadcast(text, 0)
     return json.loads(bytes(text.tolist()))
+
+
+def _part() -> None:
+    """Ends the connection: left to the interpreter's exit, its threads now and then abort the process."""
+    from torch import distributed
+
+    distributed.destroy_process_group()
 
 
 def _threads() -> int:

@@ -81,7 +81,7 @@ def ticks(count: int) -> range:
 
 
 def number(value: float | int | None, digits: int = 4) -> str:
-    """A number as people read it: 4 significant digits, whole numbers whole; '–' where there is none."""
+    """A number as people read it: 4 significant digits, of [0.01, 1) 4 decimals; whole numbers whole; '–' for none."""
     if value is None or not math.isfinite(value):
         return "–"
     if value == int(value) and abs(value) < 1e15:
@@ -90,6 +90,6 @@ def number(value: float | int | None, digits: int = 4) -> str:
     if size >= 1e6 or size < 1e-4:
         return f"{value:.{digits - 1}g}"
     places = max(0, digits - 1 - math.floor(math.log10(size)))
-    shown = f"{value:.{min(places, digits)}f}"
+    shown = f"{value:.{places if size < 0.01 else min(places, digits)}f}"
     short = shown.rstrip("0").rstrip(".") if "." in shown else shown
     return "0" if short == "-0" else short
