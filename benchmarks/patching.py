@@ -146,12 +146,12 @@ def by_hooks(model: Transformer, questions: Questions) -> Tensor:
 @torch.no_grad()
 def answer_logits(model: Transformer, questions: Questions) -> Tensor:
     """[layer, pos]: mean logit of the unpatched answer after each patch, the way `effect_map` makes its patches."""
-    here, there = trace(model, questions.clean), states(model, questions.source)
+    here, there = trace(model, questions.clean), trace(model, questions.source)
     before = answers(model, here.answer_state)
     found = torch.empty(model.cfg.depth, questions.clean.shape[1])
     for layer in range(model.cfg.depth):
         for pos in range(questions.clean.shape[1]):
-            last = patched(model, here, layer, pos, there[layer][:, pos])
+            last = patched(model, here, there, layer, pos)
             found[layer, pos] = model.unembed(last).gather(1, before[:, None]).mean()
     return found
 

@@ -50,11 +50,11 @@ VARIANTS = (
 @pytest.mark.parametrize("cfg", VARIANTS, ids=("learned", "rotary", "looped", "attention only"))
 def test_fast_patching_agrees_with_hooks_on_a_whole_pass(cfg: TransformerConfig) -> None:
     model, clean, other = build(cfg), questions(0), questions(1)
-    here, there = trace(model, clean), states(model, other)
+    here, there, other_states = trace(model, clean), trace(model, other), states(model, other)
     for layer in range(cfg.depth + 1):
         for pos in range(3):
-            fast = patched(model, here, layer, pos, there[layer][:, pos])
-            slow = patched_resid_by_hooks(model, clean, there, layer, pos)[:, -1]
+            fast = patched(model, here, there, layer, pos)
+            slow = patched_resid_by_hooks(model, clean, other_states, layer, pos)[:, -1]
             assert (fast - slow).abs().max() < 1e-10
 
 
@@ -87,7 +87,7 @@ def test_patching_a_run_with_itself_changes_nothing() -> None:
     here = trace(model, clean)
     with torch.no_grad():
         whole = model.resid(clean)[:, -1]
-    assert (patched(model, here, 1, 1, here.states[1][:, 1]) - whole).abs().max() < 1e-12
+    assert (patched(model, here, here, 1, 1) - whole).abs().max() < 1e-12
 
 
 def test_the_last_state_is_the_answer_and_dead_states_do_nothing() -> None:
@@ -111,7 +111,7 @@ def test_a_position_that_does_not_differ_has_no_effect_at_layer_zero() -> None:
 def test_exchanging_everything_gives_the_source_answer() -> None:
     model, clean, other = build(), questions(0), questions(1)
     answer = answers(model, trace(model, other).answer_state)
-    result = interchange(model, trace(model, clean), states(model, other), answer, 3, 2)
+    result = interchange(model, trace(model, clean), trace(model, other), answer, 3, 2)
     assert result.counterfactual == 1.0
     assert interchange_map(model, clean, other, answer)[3, 2] == 1.0
 

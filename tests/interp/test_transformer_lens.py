@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from wheatstone.interp.patching import patched, states, trace
+from wheatstone.interp.patching import patched, trace
 from wheatstone.learn.models.transformer import Transformer, TransformerConfig
 
 KEPT = load_file(Path(__file__).parent.parent / "data" / "oracles" / "patching.safetensors")
@@ -25,10 +25,10 @@ def test_logits_and_patched_logits_are_those_of_transformer_lens() -> None:
     ours = model()
     assert KEPT["logits"].std() > 0.5
     assert torch.allclose(ours(KEPT["clean"]), KEPT["logits"], atol=1e-5)
-    here, there = trace(ours, KEPT["clean"]), states(ours, KEPT["source"])
+    here, there = trace(ours, KEPT["clean"]), trace(ours, KEPT["source"])
     for layer in range(2):
         for position in range(3):
-            last = patched(ours, here, layer + 1, position, there[layer + 1][:, position])
+            last = patched(ours, here, there, layer + 1, position)
             theirs = KEPT["patched"][layer, position][:, -1]
             assert torch.allclose(ours.unembed(last), theirs, atol=1e-5)
             reached = layer == 0 or position == 2

@@ -11,20 +11,20 @@ interchange     share of answers that become the counterfactual one, the answer 
 edge effect     the same for one edge: what position q reads from position p in one block, everything else left alone.
 
 The fast way (`patched`) computes only what a replaced state can reach on its way to the answer: the blocks after it,
-the positions from it on, in the last block the last position; keys and values of the positions before it are the
-clean run's. The same through hooks on a whole forward pass is here too (`patched_resid_by_hooks`), as its oracle.
+the positions from it on, in the last block the last position. What it cannot reach is read from the two runs: keys and
+values before it, and in the first block all queries, keys and values. The same through hooks on a whole forward pass
+is here too (`patched_resid_by_hooks`), as its oracle.
 """
 
 from __future__ import annotations
 
-import functools
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from wheatstone.learn.models.transformer import Block, Past, Transformer
+from wheatstone.learn.models.transformer import Heads, Transformer
 
 Tokens = Int[Tensor, "batch pos"]
 Answers = Int[Tensor, " batch"]
@@ -49,33 +49,36 @@ class Interchange(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """A run that interventions start from."""
+    """A run that interventions start from or take states from: what each block read, and the answer's state."""
 
-    states: States
-    past: list[Past]
-    """Keys and values of every position, one pair a block."""
-
-    @property
-    def answer_state(self) -> Float[Tensor, "batch d_model"]:
-        """The last state of the last position."""
-        return self.states[-1][:, -1]
+    stream: list[Float[Tensor, "batch pos d_model"]]
+    """The residual stream before each block."""
+    heads: list[Heads]
+    answer_state: Float[Tensor, "batch d_model"]
+    """The last state of the last position."""
 
 
 @torch.no_grad()
 def trace(model: Transformer, tokens: Tokens) -> Trace:
     """One forward pass with everything kept that `patched` needs."""
-    kept: dict[str, Tensor] = {}
-    wanted = [name for site in model.sites for name in (site.k, site.v, site.resid_post)]
-    hooks = {name: functools.partial(kept.__setitem__, name) for name in (model.sites[0].resid_pre, *wanted)}
-    model.resid(tokens, hooks=hooks)
-    stream = [kept[model.sites[0].resid_pre], *(kept[site.resid_post] for site in model.sites)]
-    past = [(kept[site.k].transpose(1, 2), kept[site.v].transpose(1, 2)) for site in model.sites]
-    return Trace(torch.stack(stream), past)
+    x, positions = model.embed(tokens, None, None)
+    stream: list[Tensor] = []
+    kept: list[Heads] = []
+    for layer in range(model.cfg.depth):
+        block = model.block(layer)
+        stream.append(x)
+        kept.append(block.attn.heads(block.norm_attn(x), positions))
+        x = _read(model, layer, x, kept[-1])
+    return Trace(stream, kept, x[:, -1])
 
 
+@torch.no_grad()
 def states(model: Transformer, tokens: Tokens) -> States:
     """S[layer, batch, pos]: the embedding and the residual stream after each block, depth + 1 layers."""
-    return trace(model, tokens).states
+    kept: list[Tensor] = []
+    hooks = {model.sites[0].resid_pre: kept.append} | {site.resid_post: kept.append for site in model.sites}
+    model.resid(tokens, hooks=hooks)
+    return torch.stack(kept)
 
 
 @torch.no_grad()
@@ -85,14 +88,14 @@ def answers(model: Transformer, state: Float[Tensor, "batch d_model"]) -> Answer
 
 
 @torch.no_grad()
-def patched(
-    model: Transformer, clean: Trace, layer: int, pos: int, state: Float[Tensor, "batch d_model"]
-) -> Float[Tensor, "batch d_model"]:
-    """The last state of the last position when S[layer, pos] is replaced by `state`."""
-    x = _replaced(clean, layer, pos, state)
-    for later in range(layer, model.cfg.depth):
-        x = _one_block(model, clean, later, x, asked=1 if later + 1 == model.cfg.depth else None)
-    return x[:, -1]
+def patched(model: Transformer, clean: Trace, source: Trace, layer: int, pos: int) -> Float[Tensor, "batch d_model"]:
+    """The last state of the last position when S[layer, pos] is the source's; layers 0 .. depth."""
+    last = clean.stream[0].shape[1] - 1
+    if layer == model.cfg.depth:
+        return source.answer_state if pos == last else clean.answer_state
+    if pos == 0 < last:  # it sees itself alone: all that becomes of it is in the source's run
+        return _continued(model, source, layer + 1, _first_block(model, clean, source, layer, pos, 1))
+    return _continued(model, clean, layer + 1, _first_block(model, clean, source, layer, pos, pos))
 
 
 @torch.no_grad()
@@ -115,22 +118,22 @@ def effect_map(model: Transformer, clean: Tokens, corrupted: Tokens) -> Float[Te
 
     Pass only questions that the model answers right: a changed wrong answer says nothing.
     """
-    here, there = trace(model, clean), states(model, corrupted)
+    here, there = trace(model, clean), trace(model, corrupted)
     before = answers(model, here.answer_state)
-    changed = torch.empty(there.shape[0], clean.shape[1])
-    for layer in range(there.shape[0]):
+    changed = torch.empty(model.cfg.depth + 1, clean.shape[1])
+    for layer in range(model.cfg.depth + 1):
         for pos in range(clean.shape[1]):
-            after = answers(model, patched(model, here, layer, pos, there[layer][:, pos]))
+            after = answers(model, patched(model, here, there, layer, pos))
             changed[layer, pos] = (after != before).float().mean()
     return changed
 
 
 def interchange(
-    model: Transformer, clean: Trace, source: States, counterfactual: Answers, layer: int, pos: int
+    model: Transformer, clean: Trace, source: Trace, counterfactual: Answers, layer: int, pos: int
 ) -> Interchange:
     """Exchange S[layer, pos] and compare with the counterfactual and the clean answer."""
     before = answers(model, clean.answer_state)
-    after = answers(model, patched(model, clean, layer, pos, source[layer][:, pos]))
+    after = answers(model, patched(model, clean, source, layer, pos))
     return Interchange((after == counterfactual).float().mean().item(), (after == before).float().mean().item())
 
 
@@ -138,10 +141,10 @@ def interchange_map(
     model: Transformer, clean: Tokens, source: Tokens, counterfactual: Answers
 ) -> Float[Tensor, "layer pos"]:
     """Interchange accuracy of every state, layers 0 .. depth."""
-    here, there = trace(model, clean), states(model, source)
+    here, there = trace(model, clean), trace(model, source)
     rows = [
         [interchange(model, here, there, counterfactual, layer, pos).counterfactual for pos in range(clean.shape[1])]
-        for layer in range(there.shape[0])
+        for layer in range(model.cfg.depth + 1)
     ]
     return torch.tensor(rows)
 
@@ -154,39 +157,58 @@ def edge_effects(model: Transformer, clean: Tokens, source: Tokens) -> dict[Edge
     than the source this is exactly the attention edge between them; for the reader itself it is its own residual path.
     Edges into positions that no later block can read (all but the last position after the last block) are left out.
     """
-    here, there = trace(model, clean), states(model, source)
+    here, there = trace(model, clean), trace(model, source)
     before = answers(model, here.answer_state)
     length, last = clean.shape[1], clean.shape[1] - 1
     found: dict[Edge, float] = {}
     for layer in range(model.cfg.depth):
         for source_pos in range(length):
-            output = _one_block(model, here, layer, _replaced(here, layer, source_pos, there[layer][:, source_pos]))
+            output = _first_block(model, here, there, layer, source_pos, source_pos)
             readers = range(source_pos, length) if layer + 1 < model.cfg.depth else [last]
             for reader in readers:
-                state = output[:, reader - source_pos]
-                after = answers(model, patched(model, here, layer + 1, reader, state))
+                suffix = [output[:, reader - length, None]]
+                if reader < last:
+                    suffix.append(here.stream[layer + 1][:, reader + 1 :])
+                after = answers(model, _continued(model, here, layer + 1, torch.cat(suffix, 1)))
                 found[Edge(layer, source_pos, reader)] = (after != before).float().mean().item()
     return found
 
 
-def _replaced(
-    clean: Trace, layer: int, pos: int, state: Float[Tensor, "batch d_model"]
+def _first_block(
+    model: Transformer, clean: Trace, source: Trace, layer: int, pos: int, begin: int
 ) -> Float[Tensor, "batch suffix d_model"]:
-    """The clean stream after `layer` blocks from position `pos` on, with `state` in its first place."""
-    return torch.cat((state[:, None], clean.states[layer][:, pos + 1 :]), 1)
+    """Block `layer` with S[layer, pos] the source's, for the positions from `begin` on (last block: the last)."""
+
+    def mixed(ours: Tensor, theirs: Tensor, dim: int) -> Tensor:
+        return ours.index_copy(dim, torch.tensor([pos], device=ours.device), theirs.narrow(dim, pos, 1))
+
+    q, k, v = (mixed(ours, theirs, 2) for ours, theirs in zip(clean.heads[layer], source.heads[layer], strict=True))
+    x = mixed(clean.stream[layer], source.stream[layer], 1)[:, begin:]
+    return _read(model, layer, x, Heads(q[:, :, begin:], k, v))
 
 
-def _one_block(
-    model: Transformer,
-    clean: Trace,
-    layer: int,
-    x: Float[Tensor, "batch suffix d_model"],
-    asked: int | None = None,
+def _continued(
+    model: Transformer, before: Trace, layer: int, x: Float[Tensor, "batch suffix d_model"]
+) -> Float[Tensor, "batch d_model"]:
+    """The last state of the last position, when `x` is the stream of the last positions after `layer` blocks.
+
+    The positions before them are those of the run `before`.
+    """
+    length = before.stream[0].shape[1]
+    for later in range(layer, model.cfg.depth):
+        block, begin = model.block(later), length - x.shape[1]
+        q, k, v = block.attn.heads(block.norm_attn(x), torch.arange(begin, length, device=x.device))
+        past = before.heads[later]
+        keys, values = torch.cat((past.k[:, :, :begin], k), 2), torch.cat((past.v[:, :, :begin], v), 2)
+        x = _read(model, later, x, Heads(q, keys, values))
+    return x[:, -1]
+
+
+def _read(
+    model: Transformer, layer: int, x: Float[Tensor, "batch suffix d_model"], heads: Heads
 ) -> Float[Tensor, "batch asked d_model"]:
-    """Block `layer` for the last positions, whose stream is `x`; those before them are the clean run's."""
-    length = clean.states.shape[2]
-    begin = length - x.shape[1]
-    positions = torch.arange(begin, length, device=x.device)
-    keys, values = clean.past[layer]
-    block = cast("Block", model.blocks[layer % model.cfg.n_layer])
-    return block.going_on(x, positions, model.memory, (keys[:, :, :begin], values[:, :, :begin]), asked)[0]
+    """Block `layer` from its heads on: for all positions of `x`, in the last block for the last one."""
+    block = model.block(layer)
+    asked = 1 if layer + 1 == model.cfg.depth else x.shape[1]
+    queries = heads.q[:, :, heads.q.shape[2] - asked :]
+    return block.after(x[:, x.shape[1] - asked :], block.attn.read(heads._replace(q=queries)), model.memory)

@@ -108,6 +108,14 @@ def tap(hooks: Hooks | None, site: str, value: Tensor) -> Tensor:
     return value if replacement is None else replacement
 
 
+class Heads(NamedTuple):
+    """Queries, keys and values of one applied block, each [batch head pos d_head] (after rotary turns)."""
+
+    q: Tensor
+    k: Tensor
+    v: Tensor
+
+
 class Attention(nn.Module):
     """Multi-head attention. Queries, keys and values have weights of their own: Muon orthogonalises each alone."""
 
@@ -145,21 +153,29 @@ class Attention(nn.Module):
         z = tap(hooks, sites.z, z.transpose(1, 2))  # batch pos head d_head
         return self.out(z.flatten(2))
 
+    def heads(self, x: Float[Tensor, "batch pos d_model"], positions: Int[Tensor, " pos"]) -> Heads:
+        """Queries, keys and values of every position."""
+        split = (*x.shape[:2], self.n_head, -1)
+        q, k, v = self.q(x).view(split), self.k(x).view(split), self.v(x).view(split)
+        if self.rotary:
+            q, k = rotate(q, positions), rotate(k, positions)
+        return Heads(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
+
+    def read(self, heads: Heads) -> Float[Tensor, "batch asked d_model"]:
+        """What the last positions read, as many as there are queries."""
+        asked, length = heads.q.shape[2], heads.k.shape[2]
+        seen = None if asked == 1 else causal_mask(length, heads.q.device)[-asked:]
+        z = F.scaled_dot_product_attention(heads.q, heads.k, heads.v, attn_mask=seen)
+        return self.out(z.transpose(1, 2).flatten(2))
+
     def going_on(
         self, x: Float[Tensor, "batch pos d_model"], positions: Int[Tensor, " pos"], past: Past | None, asked: int
     ) -> tuple[Float[Tensor, "batch asked d_model"], Past]:
         """What the last `asked` of the new positions read from all and from `past`, and the past of the next call."""
-        batch, new, _ = x.shape
-        q = self.q(x[:, new - asked :]).view(batch, asked, self.n_head, -1)
-        k, v = self.k(x).view(batch, new, self.n_head, -1), self.v(x).view(batch, new, self.n_head, -1)
-        if self.rotary:
-            q, k = rotate(q, positions[new - asked :]), rotate(k, positions)
-        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+        q, k, v = self.heads(x, positions)
         if past is not None:
             k, v = torch.cat((past[0], k), 2), torch.cat((past[1], v), 2)
-        seen = None if asked == 1 else causal_mask(k.shape[2], x.device)[-asked:]
-        z = F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
-        return self.out(z.transpose(1, 2).flatten(2)), (k, v)
+        return self.read(Heads(q[:, :, q.shape[2] - asked :], k, v)), (k, v)
 
     def _at(
         self,
@@ -264,8 +280,14 @@ class Block(nn.Module):
         """`forward` for new positions only, and of those for the last `asked` (None: all); see `Attention.going_on`."""
         asked = x.shape[1] if asked is None else asked
         attn, past = self.attn.going_on(self.norm_attn(x), positions, past, asked)
-        x = x[:, x.shape[1] - asked :] + attn
-        return x if self.norm_mlp is None else x + self._feed_forward(x, memory), past
+        return self.after(x[:, x.shape[1] - asked :], attn, memory), past
+
+    def after(
+        self, x: Float[Tensor, "batch pos d_model"], attn: Float[Tensor, "batch pos d_model"], memory: MLP | None
+    ) -> Float[Tensor, "batch pos d_model"]:
+        """The stream after the block when its positions have read `attn`."""
+        x = x + attn
+        return x if self.norm_mlp is None else x + self._feed_forward(x, memory)
 
     def _feed_forward(self, x: Float[Tensor, "*batch d_model"], memory: MLP | None) -> Float[Tensor, "*batch d_model"]:
         assert self.norm_mlp is not None
@@ -370,8 +392,7 @@ class Transformer(nn.Module):
         if positions is None:
             positions = torch.arange(x.shape[1], device=x.device)
         for layer in range(start, self.cfg.depth if stop is None else stop):
-            block = self.blocks[layer % self.cfg.n_layer]
-            x = block(x, mask, positions, self.memory, hooks, self.sites[layer])
+            x = self.block(layer)(x, mask, positions, self.memory, hooks, self.sites[layer])
         return x
 
     def going_on(
@@ -388,10 +409,13 @@ class Transformer(nn.Module):
             x = x + self.position[positions]
         now: list[Past] = []
         for layer in range(self.cfg.depth):
-            block = cast("Block", self.blocks[layer % self.cfg.n_layer])
-            x, of_layer = block.going_on(x, positions, self.memory, past[layer] if past else None)
+            x, of_layer = self.block(layer).going_on(x, positions, self.memory, past[layer] if past else None)
             now.append(of_layer)
         return x, now
+
+    def block(self, layer: int) -> Block:
+        """The block that is applied as layer `layer`."""
+        return cast("Block", self.blocks[layer % self.cfg.n_layer])
 
     def unembed(
         self, resid: Float[Tensor, "*batch d_model"], *, hooks: Hooks | None = None
