@@ -168,6 +168,7 @@ def test_three_hops_are_true() -> None:
     table = random_table(9, 3, 2, np.random.default_rng(3))
     found = three_hops(chains(table), facts_of(table), StepTokens(9, 3), np.random.default_rng(0), 30)
     assert len(found.prompts) == 30
+    assert not len(three_hops(chains(table), facts_of(table), StepTokens(9, 3), np.random.default_rng(0), 0).prompts)
     for prompt, path in zip(found.prompts.tolist(), found.path.tolist(), strict=True):
         at = prompt[0]
         for relation, reached in zip(prompt[1:], path, strict=True):

@@ -247,11 +247,11 @@ def three_hops(pairs: Chains, facts: Int32, tokens: StepTokens, rng: np.random.G
         by_head.setdefault(head, []).append((relation, tail))
     rows: list[tuple[int, ...]] = []
     for h, r1, b, r2, t in pairs.rows[order].tolist():
+        if len(rows) >= limit:
+            break
         following = by_head.get(t, [])
         if following:
             relation, tail = following[int(rng.integers(len(following)))]
             rows.append((h, r1, r2, relation, b, t, tail))
-        if len(rows) == limit:
-            break
     found = np.array(rows, np.int64).reshape(-1, 7)
     return ThreeHops(tokens.question(found[:, 0], found[:, 1:4]), found[:, 4:])

@@ -23,6 +23,8 @@ from wheatstone.domains.coverage.graph import SubstitutionGraph
 
 PARTS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 """Shares of the training rows whose coverage is measured."""
+ENUMERATED = 2_000_000
+"""Combinations up to this number are drawn without replacement."""
 
 
 class Suggestion(NamedTuple):
@@ -108,9 +110,11 @@ def rows_to_cover(grown: Growth, share: float, n_pool: int) -> float:
     now = grown.rows[-1]
     if grown.covered[-1] >= share:
         return 0.0
+    if grown.covered[-1] <= grown.covered[0]:
+        return math.nan
     half = 0.5 / max(1, n_pool)
     odds = [math.log(min(max(c, half), 1 - half) / (1 - min(max(c, half), 1 - half))) for c in grown.covered]
-    slope, start = np.polyfit(np.log(grown.rows), odds, 1) if len(odds) > 1 else (0.0, 0.0)
+    slope, start = np.polyfit(np.log(grown.rows), odds, 1)
     if slope <= 0:
         return math.nan
     wanted = min(share, 1 - half)
@@ -121,11 +125,16 @@ def rows_to_cover(grown: Growth, share: float, n_pool: int) -> float:
 def unseen_combinations(rows: Ints, limit: int, rng: np.random.Generator) -> Ints:
     """Up to `limit` random inputs of tokens that training has in their columns, none of them a training row."""
     columns = [np.unique(column) for column in rows.T]
-    drawn = np.stack([rng.choice(column, size=2 * limit) for column in columns], axis=1)
-    everything = np.concatenate([rows, np.unique(drawn, axis=0)])
-    number = row_numbers(everything).number
+    sizes = [len(column) for column in columns]
+    space = math.prod(sizes)
+    # At least as many as rows are drawn beyond the limit, so that what training has cannot leave too few.
+    wanted = min(space, limit + len(rows))
+    flat = rng.permutation(space)[:wanted] if space <= ENUMERATED else rng.integers(space, size=wanted)
+    places = np.unravel_index(np.unique(flat), sizes)
+    drawn = np.stack([column[place] for column, place in zip(columns, places, strict=True)], axis=1)
+    number = row_numbers(np.concatenate([rows, drawn])).number
     is_new = ~np.isin(number[len(rows) :], number[: len(rows)])
-    return rng.permutation(everything[len(rows) :][is_new])[:limit]
+    return rng.permutation(drawn[is_new])[:limit]
 
 
 def fragment_name(subset: Subset, columns: Sequence[str]) -> str:

@@ -181,6 +181,7 @@ def by_cutoff(cutoff: Ints, right: Ints, substituted: Ints, k_max: int) -> list[
             "tests": int((cutoff == k).sum()),
             "right": int(right[cutoff == k].sum()),
             "substituted": int(substituted[cutoff == k].sum()),
+            "accuracy": share(right[cutoff == k]),
         }
         for k in range(k_max + 1)
     ]

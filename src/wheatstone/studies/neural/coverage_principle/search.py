@@ -71,8 +71,10 @@ def search(trial: Trial[Config]) -> Mapping[str, float]:
             note = f"|X| = {n_token}, {middle} rows: ID {one.id_accuracy:.2f}"
             trial.progress(number + 1, len(sizes) * config.halvings, note)
             low, high = (low, middle) if one.id_accuracy >= config.needed_accuracy else (middle, high)
+    rows = [rows_needed([one for one in tried if one.n_token == size], config.needed_accuracy) for size in sizes]
     trial.write("tried", [row._asdict() for row in tried])
-    return searched(tried, sizes, config.needed_accuracy)
+    trial.write("needed", [{"n_token": size, "rows": needed} for size, needed in zip(sizes, rows, strict=True)])
+    return searched(sizes, rows)
 
 
 def _read(row: Sequence[float | None]) -> Tried:
@@ -83,9 +85,8 @@ def _read(row: Sequence[float | None]) -> Tried:
     return Tried(int(n_token), int(n_train), *(NAN if rate is None else rate for rate in rates))
 
 
-def searched(tried: Sequence[Tried], sizes: Sequence[int], needed: float) -> dict[str, float]:
+def searched(sizes: Sequence[int], rows: Sequence[float]) -> dict[str, float]:
     """The measures: the exponent, and the rows needed at the smallest and the largest size."""
-    rows = [rows_needed([one for one in tried if one.n_token == size], needed) for size in sizes]
     return {
         **NOT_MEASURED,
         "exponent": slope(sizes, rows),

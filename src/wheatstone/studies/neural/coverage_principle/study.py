@@ -3,10 +3,10 @@
 Source        Chang, Park, Cho, Yang, Ko, Hwang, Won, Lee, Ahn, Seo 2025, arXiv:2505.20278 (code:
               kaistAI/coverage-principle, MIT)
 Idea          Two fragments of an input are k-equivalent when they give the same target in at least k shared contexts
-              and never different ones. What a chain of such substitutions links to a training row is covered, and that can
-              be computed from the training rows alone. Inside a pattern matcher may generalise, and the more evidence
-              the better; outside it is at chance. So data has to grow with a power of the token set, and inputs that
-              act on the target along two paths break the states that substitution needs.
+              and never different ones. What a chain of such substitutions links to a training row is covered, and that
+              can be computed from the training rows alone. Inside a pattern matcher may generalise, and the more
+              evidence the better; outside it is at chance. So data has to grow with a power of the token set, and
+              inputs that act on the target along two paths break the states that substitution needs.
 Method        1 random tables, inputs whose calls are all among a seen share of 0.7  2 draw N of them, count again which
               calls they make  3 coverage of ID and OOD tests, k-cutoff of each, and the answers of substitution alone
               4 train a transformer on the N rows, no call by itself  5 accuracy by k-cutoff  6 cosine gap of the states

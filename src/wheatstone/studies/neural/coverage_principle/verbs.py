@@ -211,7 +211,7 @@ def _about_more(
         say(f"  at most {chosen} if you choose which to label; each also adds evidence, so ask again after some")
     report |= {"rows_to_cover": more, "chosen_rows_to_cover": chosen, "share": share}
     report["suggested"] = [_suggested(one, graph, encoding) for one in every[:suggest]]
-    if suggest and every:
+    if missing and suggest and every:
         say("  label next:")
         for one in report["suggested"]:
             say(f"    {one['row']}  covers {one['covers']} at once")
