@@ -233,9 +233,7 @@ def _print_feasibility(world: World, cfg: Config) -> None:
 def _print_outcome(run: Run) -> None:
     """Accuracies of every trial, sample answers, and where to look."""
     width = max(len(arm) for arm in run.arms)
-    say(
-        "\nUnseen real questions answered, those whose answer is an entity, training questions, interchange accuracy:"
-    )
+    say("\nUnseen real questions answered, those whose answer is an entity, training questions, interchange accuracy:")
     for record in run.records():
         found = record.measures() or {}
         say(
