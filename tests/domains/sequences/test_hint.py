@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wheatstone.domains.data import data_folder
 from wheatstone.domains.sequences import hint
-from wheatstone.domains.sequences.pairs import data_folder
 
 PUBLISHED = data_folder() / hint.HIEROGLYPHS
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wheatstone.bench.errors import InputError, UserError
-from wheatstone.domains.sequences.pairs import Pair, load_pairs, require_file
+from wheatstone.domains.data import require_file
+from wheatstone.domains.sequences.pairs import Pair, load_pairs
 
 WORD = st.text(st.characters(codec="utf-8", exclude_categories=["Z", "C"]), min_size=1, max_size=6)
 TOKENS = st.lists(WORD, min_size=1, max_size=4).map(tuple)

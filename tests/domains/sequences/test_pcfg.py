@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wheatstone.domains.data import data_folder
 from wheatstone.domains.sequences import pcfg
-from wheatstone.domains.sequences.pairs import data_folder
 
 PUBLISHED = data_folder() / pcfg.PUBLISHED
 needs_data = pytest.mark.skipif(not PUBLISHED.exists(), reason=f"no real data: {PUBLISHED} is absent (WHEATSTONE_DATA)")

@@ -29,6 +29,7 @@ from typing import IO
 
 from wheatstone.bench.errors import UserError, did_you_mean
 from wheatstone.bench.files import sha256, write_atomically
+from wheatstone.domains.data import data_folder
 
 Progress = Callable[[int, int], None]
 """Called with bytes so far and bytes in all (0 where unknown)."""
@@ -248,12 +249,6 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wheatstone"
 
 
-def data_folder() -> Path:
-    """WHEATSTONE_DATA, or `shared/data` beside the checkout that this file is in; it need not exist."""
-    chosen = os.environ.get("WHEATSTONE_DATA")
-    return Path(chosen) if chosen else Path(__file__).resolve().parents[5] / "shared" / "data"
-
-
 def _fetched(name: str, source: Source, progress: Progress | None) -> bytes:
     """The checked bytes of a source, from a local folder or the network."""
     kept = cache_folder() / "downloads" / source.file
@@ -368,7 +363,6 @@ __all__ = [
     "NamedGraph",
     "Source",
     "cache_folder",
-    "data_folder",
     "get",
     "named_graphs",
     "names",

@@ -18,7 +18,8 @@ from typing import NamedTuple
 import numpy as np
 
 from wheatstone.bench.errors import Fault, InputError
-from wheatstone.domains.sequences.pairs import Pair, Tokens, load_pairs, require_file
+from wheatstone.domains.data import require_file
+from wheatstone.domains.sequences.pairs import Pair, Tokens, load_pairs
 
 DIGITS = tuple("0123456789")
 OPERATORS = ("+", "-", "*", "/")

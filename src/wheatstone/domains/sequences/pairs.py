@@ -8,7 +8,6 @@ gzipped; '#' opens a comment line.
 from __future__ import annotations
 
 import gzip
-import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,33 +35,25 @@ class Split(NamedTuple):
     test: tuple[Pair, ...]
 
 
-def data_folder() -> Path:
-    """Where real data sets lie: WHEATSTONE_DATA, or `shared/data` beside the checkout; it need not exist."""
-    chosen = os.environ.get("WHEATSTONE_DATA")
-    return Path(chosen) if chosen else Path(__file__).resolve().parents[5] / "shared" / "data"
+class Numbered(NamedTuple):
+    """A pair and the line of the file that it stands on."""
 
-
-def require_file(name: str, what: str) -> Path:
-    """`name` below the data folder.
-
-    Raises UserError that says how to get it when it is absent.
-    """
-    path = data_folder() / name
-    if not path.is_file():
-        raise UserError(
-            f"{path}: no such file. It holds {what}; get it from its repository and name the folder with "
-            f"WHEATSTONE_DATA (the file then is WHEATSTONE_DATA/{name})."
-        )
-    return path
+    line: int
+    pair: Pair
 
 
 def load_pairs(path: Path) -> tuple[Pair, ...]:
-    """The pairs of a file.
+    """The pairs of a file; raises what `numbered_pairs` raises."""
+    return tuple(numbered.pair for numbered in numbered_pairs(path))
+
+
+def numbered_pairs(path: Path) -> tuple[Numbered, ...]:
+    """The pairs of a file with their lines, for messages about what they say.
 
     Raises InputError with the first five faults, and UserError for a file that cannot be read.
     """
     faults: list[Fault] = []
-    pairs: list[Pair] = []
+    pairs: list[Numbered] = []
     for number, line in _lines(path):
         if not line.strip() or line.startswith("#"):
             continue
@@ -70,7 +61,7 @@ def load_pairs(path: Path) -> tuple[Pair, ...]:
         if isinstance(found, str):
             faults.append(Fault(path.name, number, None, found))
         else:
-            pairs.append(found)
+            pairs.append(Numbered(number, found))
     if faults:
         raise InputError(faults)
     if not pairs:

@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wheatstone.domains.sequences.pairs import Pair, Split, Tokens, load_pairs, require_file
+from wheatstone.domains.data import require_file
+from wheatstone.domains.sequences.pairs import Pair, Split, Tokens, load_pairs
 
 UNARY = ("copy", "reverse", "shift", "swap_first_last", "repeat", "echo")
 BINARY = ("append", "prepend", "remove_first", "remove_second")

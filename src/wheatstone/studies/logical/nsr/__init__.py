@@ -1,0 +1,1 @@
+"""Neural-symbolic recursive machine: perception, syntax and semantics learnt together from answers alone."""
