@@ -31,6 +31,8 @@ Past = tuple[Tensor, Tensor]
 """Keys and values [batch head pos d_head] of the positions that one applied block has seen."""
 Hook = Callable[[Tensor], Tensor | None]
 Hooks = Mapping[str, Hook]
+Mask = Bool[Tensor, "pos pos"] | Bool[Tensor, "batch 1 1 pos"]
+"""Which keys a query sees: one matrix for all rows, or one set of keys a row, seen by each of its queries."""
 
 INIT_STD = 0.02
 
@@ -130,7 +132,7 @@ class Attention(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "batch pos d_model"],
-        mask: Bool[Tensor, "pos pos"] | None,
+        mask: Mask | None,
         positions: Int[Tensor, " pos"],
         hooks: Hooks | None,
         sites: Sites,
@@ -180,7 +182,7 @@ class Attention(nn.Module):
     def _at(
         self,
         x: Float[Tensor, "batch pos d_model"],
-        mask: Bool[Tensor, "pos pos"] | None,
+        mask: Mask | None,
         positions: Int[Tensor, " pos"],
         at: Int[Tensor, " batch"],
     ) -> Float[Tensor, "batch 1 d_model"]:
@@ -190,10 +192,11 @@ class Attention(nn.Module):
         if self.rotary:
             k = rotate(k, positions)
             q = rotate(q.transpose(0, 1), positions[at]).transpose(0, 1)  # one position a row: rows take its place
-        seen = (causal_mask(length, x.device) if mask is None else mask)[at][:, None, None]  # batch 1 1 pos
+        if mask is None or mask.ndim == 2:
+            mask = (causal_mask(length, x.device) if mask is None else mask)[at][:, None, None]  # batch 1 1 pos
         q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
         dropout = self.dropout if self.training else 0.0
-        z = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, dropout_p=dropout)
+        z = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
         return self.out(z.transpose(1, 2).flatten(2))
 
 
@@ -254,7 +257,7 @@ class Block(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "batch pos d_model"],
-        mask: Bool[Tensor, "pos pos"] | None,
+        mask: Mask | None,
         positions: Int[Tensor, " pos"],
         memory: MLP | None,
         hooks: Hooks | None,
@@ -327,7 +330,7 @@ class Transformer(nn.Module):
         self,
         tokens: Int[Tensor, "batch pos"],
         *,
-        mask: Bool[Tensor, "pos pos"] | None = None,
+        mask: Mask | None = None,
         positions: Int[Tensor, " pos"] | None = None,
         hooks: Hooks | None = None,
     ) -> Float[Tensor, "batch pos vocab"]:
@@ -338,7 +341,7 @@ class Transformer(nn.Module):
         self,
         tokens: Int[Tensor, "batch pos"],
         *,
-        mask: Bool[Tensor, "pos pos"] | None = None,
+        mask: Mask | None = None,
         positions: Int[Tensor, " pos"] | None = None,
         hooks: Hooks | None = None,
     ) -> Float[Tensor, "batch pos d_model"]:
@@ -355,7 +358,7 @@ class Transformer(nn.Module):
         tokens: Int[Tensor, "batch pos"],
         at: Int[Tensor, " batch"],
         *,
-        mask: Bool[Tensor, "pos pos"] | None = None,
+        mask: Mask | None = None,
         positions: Int[Tensor, " pos"] | None = None,
     ) -> Float[Tensor, "batch d_model"]:
         """`resid` at one position a row: the last block computes queries and feed-forward for that position alone.
@@ -384,7 +387,7 @@ class Transformer(nn.Module):
         *,
         start: int = 0,
         stop: int | None = None,
-        mask: Bool[Tensor, "pos pos"] | None = None,
+        mask: Mask | None = None,
         positions: Int[Tensor, " pos"] | None = None,
         hooks: Hooks | None = None,
     ) -> Float[Tensor, "batch pos d_model"]:

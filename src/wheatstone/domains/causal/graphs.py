@@ -1,0 +1,181 @@
+"""One causal graph with named nodes, questions about it, and the oracle: networkx answers, a path says why."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import NamedTuple
+
+import networkx as nx
+import numpy as np
+
+from wheatstone.bench.errors import Fault, InputError, did_you_mean
+from wheatstone.domains.causal.axioms import AxiomName
+from wheatstone.domains.causal.instances import Instances
+
+ARROWS = {True: " → ", False: " ← "}
+
+
+class Edge(NamedTuple):
+    """One statement 'cause causes effect', and where it stands."""
+
+    cause: str
+    effect: str
+    line: int | None = None
+
+
+class Question(NamedTuple):
+    """What is asked of a graph, and where it stands."""
+
+    axiom: AxiomName
+    first: str
+    second: str
+    given: tuple[str, ...] = ()
+    line: int | None = None
+
+    def __str__(self) -> str:
+        if self.axiom == "transitivity":
+            return f"Does {self.first} cause {self.second}?"
+        given = f" given {{{', '.join(self.given)}}}" if self.given else ""
+        return f"Are {self.first} and {self.second} d-separated{given}?"
+
+
+class Answer(NamedTuple):
+    """The oracle's answer."""
+
+    yes: bool
+    why: str
+    """A path that proves it, or that there is none."""
+
+
+@dataclass(frozen=True)
+class CausalGraph:
+    """A directed acyclic graph. Make one with `graph_of`, which checks that it is one."""
+
+    names: tuple[str, ...]
+    edges: tuple[tuple[int, int], ...]
+
+    @cached_property
+    def network(self) -> nx.DiGraph[int]:
+        """The graph as networkx has it, nodes numbered as in `names`."""
+        graph: nx.DiGraph[int] = nx.DiGraph()
+        graph.add_nodes_from(range(len(self.names)))
+        graph.add_edges_from(self.edges)
+        return graph
+
+    def check(self, questions: Sequence[Question], file: str) -> None:
+        """Raises InputError where a question names no node, one node twice, or gives what it asks about."""
+        faults: list[Fault] = []
+        for question in questions:
+            for field, name in (
+                ("first", question.first),
+                ("second", question.second),
+                *(("given", name) for name in question.given),
+            ):
+                if name not in self.names:
+                    text = f"no node '{name}' in the graph.{did_you_mean(name, self.names)}"
+                    faults.append(Fault(file, question.line, field, text))
+            if question.first == question.second:
+                text = f"'{question.first}' is asked about itself; name two different nodes."
+                faults.append(Fault(file, question.line, "second", text))
+            both = [name for name in question.given if name in (question.first, question.second)]
+            if both:
+                text = f"'{both[0]}' is asked about and given; the given nodes must be others."
+                faults.append(Fault(file, question.line, "given", text))
+        if faults:
+            raise InputError(faults)
+
+    def answer(self, question: Question) -> Answer:
+        """The oracle's answer, with a path where one proves it."""
+        number = {name: index for index, name in enumerate(self.names)}
+        first, second = number[question.first], number[question.second]
+        given = {number[name] for name in question.given}
+        if question.axiom == "transitivity":
+            if not nx.has_path(self.network, first, second):
+                return Answer(False, f"no directed path leads from {question.first} to {question.second}")
+            return Answer(True, self._written(nx.shortest_path(self.network, first, second)))
+        if nx.is_d_separator(self.network, {first}, {second}, given):
+            return Answer(True, "every path between them is blocked")
+        return Answer(False, f"open path: {self._written(open_path(self.network, first, second, given))}")
+
+    def instances(self, questions: Sequence[Question]) -> Instances:
+        """Checked questions as arrays; `distance` is left at 0."""
+        number = {name: index for index, name in enumerate(self.names)}
+        given = np.zeros((len(questions), len(self.names)), bool)
+        for row, question in enumerate(questions):
+            given[row, [number[name] for name in question.given]] = True
+        edges = np.array(self.edges, np.int64).reshape(-1, 2)
+        return Instances(
+            len(self.names),
+            np.broadcast_to(edges, (len(questions), *edges.shape)),
+            np.array([[number[question.first], number[question.second]] for question in questions], np.int64),
+            given,
+            np.array([self.answer(question).yes for question in questions], bool),
+            np.zeros(len(questions), np.int64),
+        )
+
+    def _written(self, path: Sequence[int]) -> str:
+        """A path with its arrows."""
+        text = self.names[path[0]]
+        for left, right in pairwise(path):
+            text += ARROWS[self.network.has_edge(left, right)] + self.names[right]
+        return text
+
+
+def graph_of(edges: Sequence[Edge], file: str, extra_nodes: Iterable[str] = ()) -> CausalGraph:
+    """The graph of some statements; a statement that is repeated counts once.
+
+    Raises InputError for no statements, for a node that causes itself and for a cycle, which is named.
+    """
+    faults = [
+        Fault(file, edge.line, "effect", f"'{edge.cause}' causes itself. A causal graph has no cycles.")
+        for edge in edges
+        if edge.cause == edge.effect
+    ]
+    if faults:
+        raise InputError(faults)
+    names = tuple(dict.fromkeys([*(name for edge in edges for name in edge[:2]), *extra_nodes]))
+    if not edges:
+        raise InputError([Fault(file, None, None, "no edges. A causal graph needs one statement at least.")])
+    number = {name: index for index, name in enumerate(names)}
+    graph = CausalGraph(names, tuple(dict.fromkeys((number[edge.cause], number[edge.effect]) for edge in edges)))
+    try:
+        cycle = nx.find_cycle(graph.network)
+    except nx.NetworkXNoCycle:
+        return graph
+    last = names[cycle[-1][0]], names[cycle[-1][1]]
+    line = next((edge.line for edge in edges if edge[:2] == last), None)
+    walk = " → ".join(names[cause] for cause, _ in cycle) + f" → {names[cycle[0][0]]}"
+    raise InputError([Fault(file, line, None, f"a cycle: {walk}. A causal graph has none; take one of its edges out.")])
+
+
+def open_path(graph: nx.DiGraph[int], first: int, second: int, given: set[int]) -> list[int]:
+    """A shortest walk from `first` to `second` that is open given `given` (see `closure.d_connected`).
+
+    Raises ValueError where the two are d-separated.
+    """
+    opened = set(given).union(*(nx.ancestors(graph, node) for node in given))
+    begin: tuple[int, bool] = (first, True)  # a node, and whether it was reached from a child (or is the start)
+    came: dict[tuple[int, bool], tuple[int, bool] | None] = {begin: None}
+    queue: deque[tuple[int, bool]] = deque([begin])
+    while queue:
+        state = queue.popleft()
+        node, from_child = state
+        if node == second:
+            walk: list[int] = []
+            at: tuple[int, bool] | None = state
+            while at is not None:
+                walk.append(at[0])
+                at = came[at]
+            return walk[::-1]
+        to_parents = node not in given if from_child else node in opened
+        parents = graph.predecessors(node) if to_parents else ()
+        children = graph.successors(node) if node not in given else ()
+        for way in [*((parent, True) for parent in parents), *((child, False) for child in children)]:
+            if way not in came:
+                came[way] = state
+                queue.append(way)
+    raise ValueError("d-separated: no path is open")

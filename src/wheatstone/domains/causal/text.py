@@ -1,0 +1,109 @@
+"""Statements and questions in words, both ways: `A causes B. B causes C. Does A cause C?`
+
+The wording is that of Vashishtha et al. 2025 (arXiv:2407.07612). A name is a word of letters, digits and `_ - .`, or
+anything between double quotes.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from wheatstone.bench.errors import Fault, InputError
+from wheatstone.domains.causal.graphs import Edge, Question
+from wheatstone.domains.causal.instances import Instances
+
+NAME = r'"[^"\n]+"|[\w][\w.-]*[\w]|[\w]'
+_STATEMENT = re.compile(rf"({NAME})\s+causes\s+({NAME})")
+_TRANSITIVITY = re.compile(rf"does\s+({NAME})\s+cause\s+({NAME})", re.IGNORECASE)
+_SEPARATION = re.compile(
+    rf"are\s+({NAME})\s+and\s+({NAME})\s+d-separated(?:\s+given\s+(?:\{{([^{{}}]*)\}}|([^{{}}]+)))?", re.IGNORECASE
+)
+WORDING = "Write 'A causes B.', then 'Does A cause B?' or 'Are A and B d-separated given {C, D}?'"
+
+
+class Asked(NamedTuple):
+    """A premise with its question."""
+
+    edges: list[Edge]
+    question: Question
+
+
+def parse_premise(text: str, file: str, line: int | None = None) -> Asked:
+    """Statements that end in '.', and one question that ends in '?'.
+
+    Raises InputError for a sentence that is neither, and for no question or several.
+    """
+    edges: list[Edge] = []
+    questions: list[Question] = []
+    faults: list[Fault] = []
+    for sentence in _sentences(text):
+        if sentence.endswith("?"):
+            found = _question(sentence, line)
+            if found is None:
+                faults.append(Fault(file, line, None, f"'{sentence[:60]}' is no question. {WORDING}"))
+            else:
+                questions.append(found)
+            continue
+        stated = _STATEMENT.fullmatch(sentence.rstrip(". "))
+        if stated is None:
+            faults.append(Fault(file, line, None, f"'{sentence[:60]}' is no statement. {WORDING}"))
+        else:
+            edges.append(Edge(_name(stated[1]), _name(stated[2]), line))
+    if not faults and len(questions) != 1:
+        faults.append(Fault(file, line, None, f"{len(questions)} questions, must be one. {WORDING}"))
+    if faults:
+        raise InputError(faults)
+    return Asked(edges, questions[0])
+
+
+def parse_questions(text: str, file: str) -> list[Question]:
+    """A question a line; blank lines and those that begin with '#' are left out.
+
+    Raises InputError for lines that are none, and for no questions at all.
+    """
+    questions: list[Question] = []
+    faults: list[Fault] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        found = _question(line.strip(), number)
+        if found is None:
+            faults.append(Fault(file, number, None, f"'{line.strip()[:60]}' is no question. {WORDING}"))
+        else:
+            questions.append(found)
+    if not faults and not questions:
+        faults.append(Fault(file, None, None, f"no questions. {WORDING}"))
+    if faults:
+        raise InputError(faults)
+    return questions
+
+
+def in_words(instances: Instances, row: int) -> str:
+    """Premise and question of one row, nodes named by their numbers from 1."""
+    edges = [edge for edge in instances.edges[row].tolist() if edge[0] >= 0]
+    premise = " ".join(f"{cause + 1} causes {effect + 1}." for cause, effect in edges)
+    first, second = (str(node + 1) for node in instances.question[row].tolist())
+    given = tuple(str(node + 1) for node, is_given in enumerate(instances.given[row].tolist()) if is_given)
+    separated = bool(given)
+    return f"{premise} {Question('d_separation' if separated else 'transitivity', first, second, given)}"
+
+
+def _sentences(text: str) -> list[str]:
+    """Parts that end in '.' or '?' before a blank or the end; a point inside a name ends nothing."""
+    return [part.strip() for part in re.split(r'(?<=[.?])(?=\s|$)(?=(?:[^"]*"[^"]*")*[^"]*$)', text) if part.strip()]
+
+
+def _question(sentence: str, line: int | None) -> Question | None:
+    body = sentence.rstrip("? ")
+    if found := _TRANSITIVITY.fullmatch(body):
+        return Question("transitivity", _name(found[1]), _name(found[2]), (), line)
+    if found := _SEPARATION.fullmatch(body):
+        words = re.findall(NAME, found[3] if found[3] is not None else found[4] or "")
+        given = tuple(dict.fromkeys(_name(word) for word in words if word.lower() != "and" or len(words) < 2))
+        return Question("d_separation", _name(found[1]), _name(found[2]), given, line)
+    return None
+
+
+def _name(word: str) -> str:
+    return word.strip('"')

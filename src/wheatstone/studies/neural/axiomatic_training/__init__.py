@@ -1,0 +1,1 @@
+"""Axiomatic training: a causal axiom taught from symbolic demonstrations alone."""

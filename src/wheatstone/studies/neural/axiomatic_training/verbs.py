@@ -1,0 +1,216 @@
+"""`wheatstone apply axiomatic-training ask` and `check`: the oracle, and a trained model beside it, on your graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import numpy as np
+import torch
+from annotated_types import Ge, Le
+
+from wheatstone.bench.errors import UserError
+from wheatstone.bench.files import write_json
+from wheatstone.bench.run import Run
+from wheatstone.bench.shape import WHOLE
+from wheatstone.bench.shape import check as check_shape
+from wheatstone.bench.shown import say
+from wheatstone.domains.causal.axioms import AxiomName
+from wheatstone.domains.causal.encode import rows_of
+from wheatstone.domains.causal.formats import read_graph, read_text
+from wheatstone.domains.causal.graphs import Answer, CausalGraph, Question, graph_of
+from wheatstone.domains.causal.text import parse_premise, parse_questions
+from wheatstone.learn.models.statements import StatementTransformer, yes_logit
+from wheatstone.studies.neural.axiomatic_training.config import Config
+
+NAME = "axiomatic-training"
+ARM_OF: dict[AxiomName, str] = {"transitivity": "mixed", "d_separation": "d_separation"}
+SHAPE = {"context": WHOLE}
+NAMINGS = 16
+"""Times that the model is asked, with other names: its answer should not depend on them."""
+
+
+class Opinion(NamedTuple):
+    """What a model answers, asked under several namings of the nodes."""
+
+    yes: int
+    """Namings under which it says yes."""
+    asked: int
+
+    @property
+    def says_yes(self) -> bool:
+        return 2 * self.yes > self.asked
+
+
+class Learner(NamedTuple):
+    """A trained model with what it needs to be asked."""
+
+    model: StatementTransformer
+    config: Config
+
+
+def ask(
+    text: str,
+    *,
+    run: Path | None = None,
+    arm: str | None = None,
+    seed: int | None = None,
+) -> int:
+    """Answer a premise with its question, as "A causes B. B causes C. Does A cause C?"
+
+    The oracle answers, and with --run a trained model beside it.
+
+    Args:
+        text: premise and question, or the name of a file that holds them.
+        run: a run directory of this study.
+        arm: which model of the run; the one that was taught the axiom when not given.
+        seed: which seed of the run; the first when not given.
+    """
+    path = Path(text)
+    is_file = "\n" not in text and "?" not in text and path.suffix != ""
+    asked = parse_premise(read_text(path) if is_file else text, text if is_file else "question")
+    place = text if is_file else "question"
+    graph = graph_of(asked.edges, place)
+    graph.check([asked.question], place)
+    _report(graph, [asked.question], run, arm, seed, None)
+    return 0
+
+
+def check(
+    graph: Path,
+    *,
+    questions: Path | None = None,
+    run: Path | None = None,
+    arm: str | None = None,
+    seed: int | None = None,
+    most: Annotated[int, Ge(1), Le(10_000)] = 40,
+    out: Path | None = None,
+) -> int:
+    """Ask questions about your own causal graph: the oracle, and with --run a trained model beside it.
+
+    Args:
+        graph: an edge list (.txt, .tsv, .csv), a DOT file (.dot, .gv) or a Bayesian network (.bif), also with .gz.
+        questions: a question a line, as "Does A cause C?" or "Are A and C d-separated given {B}?". When not given,
+            every ordered pair of nodes is asked, or a random part of them.
+        run: a run directory of this study.
+        arm: which model of the run; the one that was taught the axiom when not given.
+        seed: which seed of the run; the first when not given.
+        most: questions that are made up when no file is given.
+        out: a JSON file for everything that is printed.
+    """
+    found = read_graph(graph)
+    say(f"{graph}: {len(found.names)} nodes, {len(found.edges)} edges, no cycle")
+    if questions is None:
+        asked = _pairs(found, most)
+    else:
+        asked = parse_questions(read_text(questions), str(questions))
+        found.check(asked, str(questions))
+    _report(found, asked, run, arm, seed, out)
+    return 0
+
+
+def _pairs(graph: CausalGraph, most: int) -> list[Question]:
+    """Ordered pairs of nodes, a random part of them where there are too many."""
+    names = graph.names
+    pairs = [(a, b) for a in names for b in names if a != b]
+    chosen = np.sort(np.random.default_rng(0).permutation(len(pairs))[:most])
+    return [Question("transitivity", *pairs[at]) for at in chosen.tolist()]
+
+
+def _report(
+    graph: CausalGraph,
+    questions: Sequence[Question],
+    run: Path | None,
+    arm: str | None,
+    seed: int | None,
+    out: Path | None,
+) -> None:
+    """Prints oracle and model side by side, and writes them down."""
+    answers = [graph.answer(question) for question in questions]
+    opinions: list[Opinion | None] = [None] * len(questions)
+    if run is not None:
+        axioms: list[AxiomName] = list(dict.fromkeys(question.axiom for question in questions))
+        for axiom in axioms:
+            rows = [at for at, question in enumerate(questions) if question.axiom == axiom]
+            learner = load_learner(run, arm, seed, axiom)
+            for at, opinion in zip(rows, opinions_of(learner, graph, [questions[at] for at in rows]), strict=True):
+                opinions[at] = opinion
+    width = max(len(str(question)) for question in questions)
+    for question, answer, opinion in zip(questions, answers, opinions, strict=True):
+        beside = "" if opinion is None else f"  model {_said(answer, opinion)}"
+        say(f"{question!s:<{width}}  oracle {_word(answer.yes):<3}{beside}  {answer.why}")
+    known = [(answer, opinion) for answer, opinion in zip(answers, opinions, strict=True) if opinion is not None]
+    if known:
+        right = sum(answer.yes == opinion.says_yes for answer, opinion in known)
+        yes = sum(answer.yes for answer, _ in known)
+        say(f"\nThe model agrees with the oracle on {right} of {len(known)}; {yes} of these are yes.")
+        say(f"In brackets: namings of the nodes, of {NAMINGS}, under which the model says so.")
+    else:
+        say("\nThe oracle alone (networkx). For a model beside it: wheatstone run axiomatic-training, then --run RUN.")
+    if out is not None:
+        write_json(out, [_record(*row) for row in zip(questions, answers, opinions, strict=True)])
+        say(f"Written: {out}")
+
+
+def _said(answer: Answer, opinion: Opinion) -> str:
+    votes = opinion.yes if opinion.says_yes else opinion.asked - opinion.yes
+    mark = "" if opinion.says_yes == answer.yes else " WRONG"
+    return f"{_word(opinion.says_yes):<3} ({votes:>2}){mark:<6}"
+
+
+def _record(question: Question, answer: Answer, opinion: Opinion | None) -> dict[str, object]:
+    return {
+        "question": str(question),
+        "oracle": answer.yes,
+        "why": answer.why,
+        "model": None if opinion is None else opinion.says_yes,
+        "share_of_namings_yes": None if opinion is None else opinion.yes / opinion.asked,
+    }
+
+
+def _word(yes: bool) -> str:
+    return "yes" if yes else "no"
+
+
+def load_learner(path: Path, arm: str | None, seed: int | None, axiom: AxiomName) -> Learner:
+    """The model of an arm that was taught the axiom. Raises UserError where the run has none."""
+    from wheatstone.bench.registry import load
+
+    run = Run.open(path)
+    if run.study_name != NAME:
+        raise UserError(f"{path}: holds a run of '{run.study_name}'. Make one: wheatstone run {NAME}")
+    name = ARM_OF[axiom] if arm is None else arm
+    if name not in run.arms:
+        raise UserError(f"{path}: has no arm '{name}', only {', '.join(run.arms)}. Choose one with --arm.")
+    record = run.trial(name, run.seeds[0] if seed is None else seed)
+    config = record.config(load(NAME))
+    if config.axiom != axiom:
+        raise UserError(f"--arm {name}: was taught {config.axiom}, the question is about {axiom}.")
+    shape = record.artifact("shape")
+    try:
+        check_shape(shape, SHAPE)
+    except ValueError as error:
+        raise UserError(f"{record.path}: damaged ({error}). Delete the trial's folder and run again.") from None
+    model = StatementTransformer(config.statements(shape["context"]), torch.Generator())
+    model.load_state_dict(record.tensors("model"))
+    return Learner(model.eval(), config)
+
+
+def opinions_of(learner: Learner, graph: CausalGraph, questions: Sequence[Question]) -> list[Opinion]:
+    """What the model answers under `NAMINGS` random namings. Raises UserError for a graph that is too large for it."""
+    config, model = learner.config, learner.model
+    if len(graph.names) > config.n_name:
+        raise UserError(
+            f"the graph has {len(graph.names)} nodes, the model knows {config.n_name} names. "
+            "Ask about a part of it, or train one with more: --config.n-name."
+        )
+    rng = np.random.default_rng(0)
+    instances = graph.instances(questions)
+    votes = np.zeros(len(questions), np.int64)
+    for _ in range(NAMINGS):
+        rows = rows_of(instances, config.n_name, rng, config.order)
+        if config.positions == "learned" and rows.shape[1] > model.cfg.context:
+            raise UserError(f"{rows.shape[1]} statements; this arm has positions for {model.cfg.context}.")
+        votes += (yes_logit(model, torch.from_numpy(rows)) > 0).numpy()
+    return [Opinion(int(yes), NAMINGS) for yes in votes]
