@@ -43,6 +43,8 @@ CUTOFF = 1e-10
 SETTLED = 0.9995
 """Fidelity that both optimisations have to reach; the start has 0.997 at 10 qubits and 0.991 at 20."""
 LIMIT_EVALUATIONS = 60
+PATIENCE = 180.0
+"""Seconds after which the package's optimisation is stopped, and its time is a lower bound."""
 BASIS = ["cx", "rz", "sx", "x"]
 """What the package's own blocks are written in before Aer reads them."""
 
@@ -147,7 +149,7 @@ def _time_to_fidelity(part: Part, given: Problem, threads: int) -> None:
             value, slope = given.theirs.loss_function(angles)
             evaluations += 1
             best = min(best, (value, angles.copy()), key=lambda pair: pair[0])
-            if 1 - value > SETTLED:
+            if 1 - value > SETTLED or time.perf_counter() - started > PATIENCE:
                 raise Settled
             return value, slope
 
