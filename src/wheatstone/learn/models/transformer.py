@@ -91,6 +91,8 @@ class Sites(NamedTuple):
     resid_mid: str
     mlp_out: str
     resid_post: str
+    mlp_in: str
+    """The normalised stream that the feed-forward layer reads."""
 
     @staticmethod
     def of(layer: int) -> Sites:
@@ -99,6 +101,7 @@ class Sites(NamedTuple):
             f"{block}.hook_resid_pre",
             *(f"{block}.attn.hook_{name}" for name in ("q", "k", "v", "pattern", "z")),
             *(f"{block}.hook_{name}" for name in ("attn_out", "resid_mid", "mlp_out", "resid_post")),
+            f"{block}.ln2.hook_normalized",
         )
 
 
@@ -269,7 +272,7 @@ class Block(nn.Module):
         x = x if at is None else row_at(x, at)
         x = tap(hooks, sites.resid_mid, x + tap(hooks, sites.attn_out, attn))
         if self.norm_mlp is not None:
-            x = x + tap(hooks, sites.mlp_out, self.dropout(self._feed_forward(x, memory)))
+            x = x + tap(hooks, sites.mlp_out, self.dropout(self._feed_forward(x, memory, hooks, sites)))
         return tap(hooks, sites.resid_post, x)
 
     def going_on(
@@ -292,9 +295,17 @@ class Block(nn.Module):
         x = x + attn
         return x if self.norm_mlp is None else x + self._feed_forward(x, memory)
 
-    def _feed_forward(self, x: Float[Tensor, "*batch d_model"], memory: MLP | None) -> Float[Tensor, "*batch d_model"]:
+    def _feed_forward(
+        self,
+        x: Float[Tensor, "*batch d_model"],
+        memory: MLP | None,
+        hooks: Hooks | None = None,
+        sites: Sites | None = None,
+    ) -> Float[Tensor, "*batch d_model"]:
         assert self.norm_mlp is not None
         normed = self.norm_mlp(x)
+        if sites is not None:
+            normed = tap(hooks, sites.mlp_in, normed)
         branches = [branch(normed) for branch in (self.mlp, memory) if branch is not None]
         return branches[0] if len(branches) == 1 else branches[0] + branches[1]
 
