@@ -19,7 +19,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal, NamedTuple, cast
+from typing import Annotated, ClassVar, Literal, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -101,7 +101,7 @@ class Sites(NamedTuple):
             f"{block}.hook_resid_pre",
             *(f"{block}.attn.hook_{name}" for name in ("q", "k", "v", "pattern", "z")),
             *(f"{block}.hook_{name}" for name in ("attn_out", "resid_mid", "mlp_out", "resid_post")),
-            f"{block}.ln2.hook_normalized",
+            mlp_in=f"{block}.ln2.hook_normalized",
         )
 
 
@@ -223,10 +223,10 @@ def causal_mask(length: int, device: torch.device | None = None) -> Bool[Tensor,
     return torch.ones(length, length, dtype=torch.bool, device=device).tril()
 
 
-def rotate(x: Float[Tensor, "batch pos head d_head"], positions: Int[Tensor, " pos"]) -> Tensor:
-    """Rotary position embedding (Su et al. 2021, eq. 34) with base 10 000, pairing feature i with i + d_head / 2."""
+def rotate(x: Float[Tensor, "batch pos head d_head"], positions: Int[Tensor, " pos"], base: float = 10_000) -> Tensor:
+    """Rotary position embedding (Su et al. 2021, eq. 34), pairing feature i with i + d_head / 2."""
     half = x.shape[-1] // 2
-    rate = 10_000 ** (-torch.arange(half, device=x.device, dtype=torch.float32) / half)
+    rate = base ** (-torch.arange(half, device=x.device, dtype=torch.float32) / half)
     angle = positions[:, None].float() * rate  # pos half
     cos, sin = angle.cos()[:, None].to(x.dtype), angle.sin()[:, None].to(x.dtype)
     a, b = x[..., :half], x[..., half:]
@@ -313,13 +313,16 @@ class Block(nn.Module):
 class Transformer(nn.Module):
     """tokens -> residual stream -> logits. `init` seeds the weights; the global generator is not touched."""
 
+    stackable: ClassVar[bool] = True
+    """Several of one config can be trained as one batched computation (`learn/stack.py`)."""
+
     def __init__(self, cfg: TransformerConfig, init: torch.Generator) -> None:
         super().__init__()
         self.cfg = cfg
         self.embedding = nn.Parameter(torch.empty(cfg.vocab, cfg.d_model))
         self.position = nn.Parameter(torch.empty(cfg.context, cfg.d_model)) if cfg.positions == "learned" else None
         self.memory = MLP(cfg.d_model, cfg.shared_memory) if cfg.shared_memory else None
-        self.blocks = nn.ModuleList(Block(cfg) for _ in range(cfg.n_layer))
+        self.blocks = nn.ModuleList(self.new_block(layer) for layer in range(cfg.n_layer))
         self.norm_final = nn.LayerNorm(cfg.d_model)
         self.unembedding = None if cfg.tied else nn.Parameter(torch.empty(cfg.vocab, cfg.d_model))
         self.dropout = nn.Dropout(cfg.dropout)
@@ -426,6 +429,14 @@ class Transformer(nn.Module):
             x, of_layer = self.block(layer).going_on(x, positions, self.memory, past[layer] if past else None)
             now.append(of_layer)
         return x, now
+
+    def new_block(self, layer: int) -> Block:  # noqa: ARG002, a subclass may tell its blocks where they stand
+        """The block of a layer, not initialised: what a subclass with other blocks replaces."""
+        return Block(self.cfg)
+
+    def penalty(self) -> Float[Tensor, ""] | float:
+        """What the training loop adds to the loss of the forward pass just made: nothing, unless a subclass does."""
+        return 0.0
 
     def block(self, layer: int) -> Block:
         """The block that is applied as layer `layer`."""
