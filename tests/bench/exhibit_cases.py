@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 
+from wheatstone.bench.diagram import DiagramBox, DiagramStroke, DiagramText
 from wheatstone.bench.exhibit import (
     Bars,
     BarSeries,
     Circuit,
     CircuitEdge,
     CircuitNode,
+    Diagram,
     Exhibit,
     Heatmap,
     Line,
@@ -89,7 +91,21 @@ CIRCUIT = Circuit(
     columns=("head", "relation 1"),
     rows=("embedding", "layer 1", "output"),
 )
+DIAGRAM = Diagram(
+    "model",
+    f"The network of {HOSTILE}",
+    640,
+    120,
+    [DiagramStroke((10, 60, 100, 60)), DiagramStroke((180, 60, 300, 90), curved=True, dashed=True, tone="line")],
+    [
+        DiagramBox(100, 40, 80, 40, "learned", stroke=2.4, about=HOSTILE),
+        DiagramBox(5, 5, 440, 110, "muted", None, dashed=True),
+    ],
+    [DiagramStroke((100, 70, 180, 70), width=0.8)],
+    [DiagramText(140, 60, HOSTILE), DiagramText(20, 50, DOLLARS, "muted", 9, "start", vertical=True)],
+    caption="Bold: learned.",
+)
 NOTE = Note("note", "How to read this", f"First {HOSTILE}.\n\nSecond.")
 
-EVERY_KIND: tuple[Exhibit, ...] = (LINES, BARS, HEATMAP, SCATTER, TABLE, CIRCUIT, NOTE)
-DRAWN: tuple[Exhibit, ...] = (LINES, BARS, HEATMAP, SCATTER, CIRCUIT)
+EVERY_KIND: tuple[Exhibit, ...] = (LINES, BARS, HEATMAP, SCATTER, TABLE, CIRCUIT, DIAGRAM, NOTE)
+DRAWN: tuple[Exhibit, ...] = (LINES, BARS, HEATMAP, SCATTER, CIRCUIT, DIAGRAM)

@@ -1,4 +1,4 @@
-"""What a report shows, as pure data: lines, bars, heatmaps, scatters, tables, circuits, notes.
+"""What a report shows, as pure data: lines, bars, heatmaps, scatters, tables, circuits, diagrams, notes.
 
 A study's `exhibits(run)` returns these and nothing else: no file, no figure object, no global style. `draw` turns them
 into pictures, `report` into a page, `to_json` into a value that `from_json` reads back unchanged. So the numbers that a
@@ -19,6 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
+from wheatstone.bench.diagram import DiagramBox, DiagramStroke, DiagramText
 from wheatstone.bench.errors import UserError
 
 if TYPE_CHECKING:
@@ -262,6 +263,31 @@ class Circuit:
 
 
 @dataclass(frozen=True)
+class Diagram:
+    """A finished drawing of a network: strokes under boxes under `front` strokes under texts, each in its order."""
+
+    name: str
+    title: str
+    width: float
+    """Pixels at the size at which it is meant to be read."""
+    height: float
+    strokes: Sequence[DiagramStroke]
+    boxes: Sequence[DiagramBox]
+    front: Sequence[DiagramStroke] = ()
+    """What passes in front of the boxes: wires that an operation leaves alone."""
+    texts: Sequence[DiagramText] = ()
+    caption: str = ""
+
+    def __post_init__(self) -> None:
+        _check_name(self.name)
+        if not (0 < self.width < math.inf and 0 < self.height < math.inf):
+            raise ValueError(f"diagram '{self.name}': {self.width} by {self.height} pixels is no size of a drawing")
+        _freeze(self, width=float(self.width), height=float(self.height))
+        _freeze(self, strokes=tuple(self.strokes), boxes=tuple(self.boxes))
+        _freeze(self, front=tuple(self.front), texts=tuple(self.texts))
+
+
+@dataclass(frozen=True)
 class Note:
     """A paragraph of plain text; a blank line begins a new one."""
 
@@ -273,9 +299,9 @@ class Note:
         _check_name(self.name)
 
 
-Exhibit = Lines | Bars | Heatmap | Scatter | Table | Circuit | Note
+Exhibit = Lines | Bars | Heatmap | Scatter | Table | Circuit | Diagram | Note
 KINDS: Mapping[str, type[Any]] = {
-    kind.__name__.lower(): kind for kind in (Lines, Bars, Heatmap, Scatter, Table, Circuit, Note)
+    kind.__name__.lower(): kind for kind in (Lines, Bars, Heatmap, Scatter, Table, Circuit, Diagram, Note)
 }
 PARTS: Mapping[str, type[Any]] = {
     "lines": Line,
@@ -284,6 +310,10 @@ PARTS: Mapping[str, type[Any]] = {
     "points": ScatterSeries,
     "nodes": CircuitNode,
     "edges": CircuitEdge,
+    "strokes": DiagramStroke,
+    "boxes": DiagramBox,
+    "front": DiagramStroke,
+    "texts": DiagramText,
 }
 
 

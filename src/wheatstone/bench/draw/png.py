@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from wheatstone.bench.draw import circuit as drawing
 from wheatstone.bench.draw.interactive import bands
 from wheatstone.bench.draw.theme import LABEL_LENGTH, MARK_COLOUR, MOST_WRITTEN_CELLS, Style, cut, number, styles, ticks
-from wheatstone.bench.exhibit import Bars, Circuit, Exhibit, Heatmap, Lines, Mark, Scatter
+from wheatstone.bench.exhibit import Bars, Circuit, Diagram, Exhibit, Heatmap, Lines, Mark, Scatter
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,6 +61,10 @@ def png(exhibit: Exhibit, arms: Sequence[str] = ()) -> bytes | None:
         case Circuit():
             figure = _circuit(exhibit)
             return _bytes(figure)
+        case Diagram():
+            from wheatstone.bench.draw.diagram_png import diagram_figure
+
+            return _bytes(diagram_figure(exhibit))
         case _:
             return None
     if not isinstance(exhibit, Heatmap):

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from wheatstone.bench.config import field_docs
-from wheatstone.bench.draw import figure, svg
+from wheatstone.bench.draw import diagram_svg, figure, svg
 from wheatstone.bench.draw.circuit import layout
 from wheatstone.bench.draw.theme import number
-from wheatstone.bench.exhibit import Cell, Circuit, Exhibit, Heatmap, Note, Table
+from wheatstone.bench.exhibit import Cell, Circuit, Diagram, Exhibit, Heatmap, Note, Table
 from wheatstone.bench.findings import Findings
 from wheatstone.bench.report.html import Child, Html, embedded_json, join, paragraphs, table, tag, value_cell
 from wheatstone.bench.report.verdicts import interval_text, mean, not_run, swatch
@@ -28,6 +28,8 @@ def exhibit_section(exhibit: Exhibit, picture: bytes | None, arms: Sequence[str]
             content = _exhibit_table(exhibit)
         case Circuit():
             content = tag("div", Html(svg(exhibit)), class_="scroll")
+        case Diagram():
+            content = tag("div", Html(diagram_svg(exhibit)), class_="scroll")
         case _:
             content = _plot(exhibit, picture, arms)
     caption = getattr(exhibit, "caption", "")
@@ -47,6 +49,8 @@ def _is_narrow(exhibit: Exhibit) -> bool:
             return len(exhibit.x) <= 8
         case Circuit():
             return layout(exhibit).width <= 520
+        case Diagram():
+            return exhibit.width <= 520
         case _:
             return False
 
