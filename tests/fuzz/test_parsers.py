@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import tracemalloc
 from collections.abc import Generator
@@ -17,7 +18,7 @@ from tests.fuzz.parsers import Target, targets
 
 from wheatstone.bench.errors import UserError
 
-EXAMPLES = 60
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "60"))
 SECONDS = 8
 """Of processor time, so that a busy machine does not matter."""
 MEMORY_FACTOR, MEMORY_BASE = 50, 32 * 2**20

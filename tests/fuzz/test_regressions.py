@@ -58,6 +58,10 @@ FOUND = [
     ),
     ("qasm", b"OPENQASM 2.0;\nqreg q[1000000000];\n"),  # ended the process
     ("qasm", b"OPENQASM 3.0;\nqubit[1000000000] q;\n"),
+    ("qasm", b"OPENQASM 2.0;\nqreg q[1];\nU(0, 0, 0) q[" + b"9" * 30 + b"];\n"),  # the lexer panicked
+    ("qasm", b"OPENQASM 2." + b"9" * 30 + b";\nqreg q[1];\n"),
+    ("qasm", b"OPENQASM 3.0;\nqubit q;\nU(" + b"9" * 5_000 + b", 0, 0) q;\n"),
+    ("qasm", b"OPENQASM 3.0;\nqubit q;\nU(" + b"(" * 500 + b"1" + b")" * 500 + b", 0, 0) q;\n"),
     ("hamiltonian", DEEP),
     ("hamiltonian", b'[[0.5, "X999999999"]]'),
     ("statement", b"(>[a](in[a,G])" * 5000),

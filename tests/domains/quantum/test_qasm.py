@@ -33,7 +33,7 @@ FAULTS = {
         "c.qasm:4: 'nan' is not a parameter or custom instruction defined in this scope (column 4)."
     ),
     "": "c.qasm: no qubits. Declare a register: qreg q[2];",
-    "// v4\nOPENQASM 4.0;\n": "c.qasm:2: OPENQASM 4 is unknown. Versions 2 and 3 are read.",
+    "// v4\nOPENQASM 4.0;\n": "c.qasm:2: OPENQASM 4.0 is unknown. Versions 2 and 3 are read.",
     HEAD3 + "h q[0];\ncx q[0], q[5];\nh q[1];\n": "c.qasm:5: index out of range.",
     HEAD3 + "foo q[0];\n": "c.qasm:4: gate 'foo' is not defined (column 1).",
     HEAD3 + "h q[0]\ncx q[0], q[1];\n": "c.qasm:5: unexpected 'cx'; is a ';' missing before it?",

@@ -23,7 +23,10 @@ Version = Literal[2, 3]
 MAX_REGISTER = 100_000
 """Places of one register: the parsers fill memory with a larger one, and end the process when it is full."""
 QASM3_SUFFIX = ".qasm3"
-_VERSION = re.compile(r"\bOPENQASM\s+(\d+)(?:\.\d+)?\s*;")
+MAX_DIGITS = 9
+"""Digits of an index: qiskit's OpenQASM 2 lexer panics at those that 64 bits cannot hold."""
+_INDEX = re.compile(rf"\[\s*(\d{{{MAX_DIGITS + 1},}})\s*\]")
+_VERSION = re.compile(r"\bOPENQASM\s+(\d+(?:\.\d+)?)\s*;")
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 _REGISTER = re.compile(r"(?:q|c)reg\s+(\w+)\s*\[\s*(\d+)\s*\]|(?:qubit|bit)(?:\s*\[\s*(\d+)\s*\])?\s+(\w+)")
 _SILENT = re.compile(r"(?:OPENQASM|include|[qc]reg|qubit|bit|const|int|float|angle|uint|input|pragma)\b|$")
@@ -76,15 +79,19 @@ def parse_circuit(text: str, name: str = "circuit.qasm", include_path: tuple[Pat
             line = plain.count("\n", 0, register.start()) + 1
             what = f"a register of {size[:12]} places, at most {MAX_REGISTER:,} are read."
             raise InputError([Fault(name, line, None, what)])
+    if found := _INDEX.search(plain):
+        line = plain.count("\n", 0, found.start()) + 1
+        raise InputError([Fault(name, line, None, f"no register has a place {found[1][:12]}....")])
     found = _VERSION.search(plain)
-    version = int(found[1]) if found else 2
+    stated = found[1] if found else "2"
+    version = int(stated.partition(".")[0]) if len(stated) <= MAX_DIGITS else None
     if version == 2:
         circuit = _parse2(text, name, include_path)
     elif version == 3:
         circuit = _parse3(text, name)
     else:
         line = text.count("\n", 0, found.start()) + 1 if found else None
-        raise InputError([Fault(name, line, None, f"OPENQASM {version} is unknown. Versions 2 and 3 are read.")])
+        raise InputError([Fault(name, line, None, f"OPENQASM {stated[:12]} is unknown. Versions 2 and 3 are read.")])
     if circuit.num_qubits == 0:
         raise InputError([Fault(name, None, None, "no qubits. Declare a register: qreg q[2];")])
     return Source(circuit, _lines(text, circuit), name)
@@ -121,6 +128,10 @@ def _parse2(text: str, name: str, include_path: tuple[Path, ...]) -> QuantumCirc
         raise InputError([_placed(name, fault.message, _QASM2_PLACE)]) from None
     except (ArithmeticError, ValueError, LookupError) as fault:
         raise InputError([Fault(name, None, None, _sentence(fault))]) from None
+    except BaseException as fault:
+        if type(fault).__name__ != "PanicException":  # a Rust panic is no Exception
+            raise
+        raise InputError([Fault(name, None, None, "qiskit's reader of OpenQASM 2 broke off over it.")]) from None
 
 
 def _parse3(text: str, name: str) -> QuantumCircuit:
@@ -132,6 +143,8 @@ def _parse3(text: str, name: str) -> QuantumCircuit:
         program = openqasm3.parse(text)
     except QASM3ParsingError as fault:
         raise InputError([_grammar_fault(name, fault)]) from None
+    except RecursionError:
+        raise InputError([Fault(name, None, None, "brackets are nested too deep.")]) from None
     try:
         return convert(program)
     except ConversionError as fault:
