@@ -28,9 +28,11 @@ class Stack:
     """The parameters of n models with one config, as common leaf tensors that an optimiser can update."""
 
     def __init__(self, models: Sequence[Transformer]) -> None:
-        """Takes the models' memory over until `release`. Raises ValueError for models of different configs."""
+        """Takes the models' memory over until `release`. Raises ValueError for different configs or unfit models."""
         if len({model.cfg for model in models}) != 1:
             raise ValueError("only models with the same config can be stacked")
+        if not models[0].stackable:
+            raise ValueError(f"a {type(models[0]).__name__} cannot be stacked")
         self.models = tuple(models)
         named = [dict(model.named_parameters()) for model in models]
         self.named = {

@@ -43,7 +43,9 @@ class FitConfig:
     batch: Annotated[int, Gt(0)] = 1024
     """Rows a step (a row of the shared-prefix layout holds many questions)."""
     evaluations: Annotated[int, Gt(0)] = 30
-    """Log-spaced evaluations over the run."""
+    """Evaluations over the run."""
+    spacing: Literal["log", "even"] = "log"
+    """How evaluations are spaced over the steps."""
     loss: Literal["softmax", "stablemax"] = "softmax"
     """Cross-entropy of softmax, or of StableMax (arXiv:2501.04697)."""
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -103,9 +105,10 @@ class Fitted:
         return next((point for point in self.history if point.values.get(metric, -np.inf) >= at_least), None)
 
 
-def evaluation_steps(total: int, count: int) -> list[int]:
-    """About `count` log-spaced steps in 1 .. total, both included."""
-    return sorted({round(step) for step in np.geomspace(1, total, count)})
+def evaluation_steps(total: int, count: int, spacing: Literal["log", "even"] = "log") -> list[int]:
+    """About `count` steps in 1 .. total, both included, spaced evenly by their logarithm or by themselves."""
+    spaced = np.geomspace if spacing == "log" else np.linspace
+    return sorted({round(step) for step in spaced(1, total, count)})
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,7 @@ class Training:
     order_seed: int
     """Seeds the order of rows and dropout."""
     evaluate: Evaluate | None = None
-    """Called on the model (in eval mode, without gradients) at log-spaced steps."""
+    """Called on the model (in eval mode, without gradients) at the steps of `evaluation_steps`."""
     keeper: Keeper | None = None
     """Gets metrics, progress and checkpoints; a run that finds a checkpoint there goes on from it."""
     on_evaluation: Callable[[Point, Transformer], None] | None = None
@@ -158,10 +161,17 @@ def fit_together(trainings: Sequence[Training]) -> list[Fitted]:
 def shape(training: Training) -> object | None:
     """What two trainings must have in common to be stacked; None where one cannot be.
 
-    Dropout draws from one generator, and rows with several targets or a mask of their own have no common shape.
+    Dropout draws from one generator, rows with several targets or a mask of their own have no common shape, and some
+    models cannot be stacked at all.
     """
     data, model = training.data, training.model
-    if model.cfg.dropout or data.mask is not None or data.positions is not None or data.single_targets() is None:
+    if (
+        not model.stackable
+        or model.cfg.dropout
+        or data.mask is not None
+        or data.positions is not None
+        or data.single_targets() is None
+    ):
         return None
     batch = min(training.cfg.batch, len(data))
     return model.cfg, training.cfg, batch, data.tokens.shape[1], next(model.parameters()).device
@@ -225,7 +235,7 @@ class _Course:
 def _train(crew: Sequence[_Course], until: int | None) -> None:
     """Train courses that are at the same step, all of them at once, until one has finished or `until` is reached."""
     cfg, step = crew[0].cfg, crew[0].step
-    plan = {*evaluation_steps(cfg.steps, cfg.evaluations), cfg.steps}
+    plan = {*evaluation_steps(cfg.steps, cfg.evaluations, cfg.spacing), cfg.steps}
     steps = _Alone(crew[0]) if len(crew) == 1 else _Together(crew)
     try:
         started = time.perf_counter()
@@ -273,7 +283,7 @@ class _Alone:
         rows = course.batches.rows(step, course.device)[self.place.rank :: self.place.world]
         with _forward_precision(course):
             logits, targets = target_logits(model, course.data, rows, course.single)
-        loss = LOSSES[course.cfg.loss](logits.float(), targets)
+        loss = LOSSES[course.cfg.loss](logits.float(), targets) + model.penalty()
         if self.place.world > 1:
             loss = self._backward_everywhere(loss, len(targets))
         else:
