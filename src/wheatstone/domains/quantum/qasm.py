@@ -143,8 +143,10 @@ def _parse3(text: str, name: str) -> QuantumCircuit:
         program = openqasm3.parse(text)
     except QASM3ParsingError as fault:
         raise InputError([_grammar_fault(name, fault)]) from None
-    except RecursionError:
-        raise InputError([Fault(name, None, None, "brackets are nested too deep.")]) from None
+    except (RecursionError, ValueError) as fault:
+        raise InputError(
+            [Fault(name, None, None, f"nested too deep or too long a number: {_sentence(fault)}")]
+        ) from None
     try:
         return convert(program)
     except ConversionError as fault:
