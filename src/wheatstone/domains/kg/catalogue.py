@@ -216,7 +216,7 @@ def get(name: str, progress: Progress | None = None) -> Path:
     if target.is_file() and sha256(target) == found.sha256:
         return target
     parts = [
-        part for source in found.sources for part in parts_of(_fetched(name, source, progress), source, found.folder)
+        part for source in found.sources for part in parts_of(fetched(name, source, progress), source, found.folder)
     ]
     lines = sorted({line for part in parts for line in part.decode("utf-8").splitlines() if line})
     data = "".join(line + "\n" for line in lines).encode()
@@ -249,7 +249,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wheatstone"
 
 
-def _fetched(name: str, source: Source, progress: Progress | None) -> bytes:
+def fetched(name: str, source: Source, progress: Progress | None) -> bytes:
     """The checked bytes of a source, from a local folder or the network."""
     kept = cache_folder() / "downloads" / source.file
     for place in (kept, *([data_folder() / source.local] if source.local else [])):
