@@ -106,6 +106,7 @@ class Chain:
         except subprocess.TimeoutExpired:
             if kill is None or kill.point:
                 _kill(process.pid, "tree")
+                process.communicate()
                 raise AssertionError("the command hangs") from None
             killed = True
             _kill(process.pid, kill.whom)
