@@ -21,7 +21,7 @@ def data(arguments: Sequence[str]) -> int:
         case ["list"]:
             print("\n".join(names()))
         case ["get", name]:
-            path = get(name, _show if sys.stderr.isatty() else None)
+            path = get(name, show if sys.stderr.isatty() else None)
             if sys.stderr.isatty():
                 print(file=sys.stderr)
             print(path)
@@ -30,6 +30,7 @@ def data(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _show(done: int, total: int) -> None:
+def show(done: int, total: int) -> None:
+    """Bytes so far on one line of the terminal."""
     share = f" of {total / 1e6:.1f}" if total else ""
     print(f"\r{done / 1e6:.1f}{share} MB", end="", file=sys.stderr, flush=True)

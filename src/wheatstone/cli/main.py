@@ -50,6 +50,7 @@ COMMANDS = {
     "serve": Command("pages:serve", "serve", "a local page with all runs, live curves and verdicts"),
     "check": Command("check:check_study", "check my_study.py", "the whole contract, run on any study"),
     "data": Command("data:data", "data get NAME", "checksummed downloads into a cache"),
+    "models": Command("models:models", "models install NAME", "real language models, checksummed, into a cache"),
     "docs": Command("docs:docs", "docs [--check]", "write the study pages and docs/RESULTS.md, or check them"),
 }
 

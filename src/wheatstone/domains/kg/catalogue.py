@@ -53,6 +53,12 @@ class Source:
     sha256: str
     local: str | None = None
     """Where it is below the data folder."""
+    largest: int | None = None
+    """Bytes from which on it is not this file; None is MAX_SOURCE_BYTES."""
+
+    @property
+    def most_bytes(self) -> int:
+        return MAX_SOURCE_BYTES if self.largest is None else self.largest
 
 
 @dataclass(frozen=True)
@@ -253,7 +259,7 @@ def fetched(name: str, source: Source, progress: Progress | None) -> bytes:
     """The checked bytes of a source, from a local folder or the network."""
     kept = cache_folder() / "downloads" / source.file
     for place in (kept, *([data_folder() / source.local] if source.local else [])):
-        if place.is_file() and place.stat().st_size <= MAX_SOURCE_BYTES:
+        if place.is_file() and place.stat().st_size <= source.most_bytes:
             data = place.read_bytes()
             if hashlib.sha256(data).hexdigest() == source.sha256:
                 return data
@@ -285,8 +291,8 @@ def _from_web(source: Source, progress: Progress | None) -> bytes:
         received = bytearray()
         while chunk := answer.read(1 << 16):
             received += chunk
-            if len(received) > MAX_SOURCE_BYTES:
-                raise ValueError(f"more than {MAX_SOURCE_BYTES:,} bytes")
+            if len(received) > source.most_bytes:
+                raise ValueError(f"more than {source.most_bytes:,} bytes")
             if progress is not None:
                 progress(len(received), total)
     return bytes(received)
