@@ -78,15 +78,25 @@ class Optimiser:
             group = matrices if id(parameter) in in_muon else tables if parameter.ndim == 2 else vectors
             group.append(named[name])
         self.parameters = list(named.values())
-        groups = [{"params": tables, "weight_decay": cfg.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-        fused = self.parameters[0].device.type in ("cpu", "cuda")
+        groups: list[dict[str, Any]] = [
+            {"params": tables, "weight_decay": cfg.weight_decay},
+            {"params": vectors, "weight_decay": 0.0},
+        ]
+        device = self.parameters[0].device
+        on_gpu = device.type == "cuda"
+        fused = device.type in ("cpu", "cuda")
         self.parts: list[torch.optim.Optimizer] = [
-            torch.optim.AdamW(groups, lr=cfg.lr, betas=(0.9, cfg.beta2), fused=fused)
+            torch.optim.AdamW(groups, lr=cfg.lr, betas=(0.9, cfg.beta2), fused=fused, capturable=on_gpu)
         ]
         if matrices:
-            muon = torch.optim.Muon if self.replicas is None else StackedMuon
+            # A captured step reads its rate on the device, which torch.optim.Muon cannot.
+            muon = torch.optim.Muon if self.replicas is None and not on_gpu else StackedMuon
             self.parts.append(muon(matrices, lr=cfg.matrix_lr, weight_decay=cfg.matrix_decay, momentum=cfg.momentum))
         self.peaks = [[group["lr"] for group in part.param_groups] for part in self.parts]
+        if on_gpu:
+            for part in self.parts:
+                for group in part.param_groups:
+                    group["lr"] = torch.tensor(group["lr"], device=device)
         self.slow = [torch.zeros_like(p) for p in self.parameters] if cfg.name == "grokfast" else []
 
     def rate(self, step: int) -> float:
@@ -102,15 +112,27 @@ class Optimiser:
 
     def step(self, step: int) -> None:
         """One update at the rate of 0-based `step`; clears the gradients."""
+        self.set_rate(step)
+        self.update()
+
+    def set_rate(self, step: int) -> None:
+        """Makes the rate that of 0-based `step`."""
+        share = self.rate(step)
+        for part, peaks in zip(self.parts, self.peaks, strict=True):
+            for group, peak in zip(part.param_groups, peaks, strict=True):
+                if isinstance(group["lr"], Tensor):
+                    group["lr"].fill_(peak * share)
+                else:
+                    group["lr"] = peak * share
+
+    def update(self) -> None:
+        """One update at the rate that was set; clears the gradients."""
         self._clip()
         if self.cfg.name == "grokfast":
             self._amplify_slow_part()
         elif self.cfg.name == "orthograd":
             self._remove_radial_part()
-        share = self.rate(step)
-        for part, peaks in zip(self.parts, self.peaks, strict=True):
-            for group, peak in zip(part.param_groups, peaks, strict=True):
-                group["lr"] = peak * share
+        for part in self.parts:
             part.step()
             part.zero_grad(set_to_none=True)
 
@@ -182,7 +204,10 @@ class Optimiser:
 
 
 class StackedMuon(torch.optim.Optimizer):
-    """`torch.optim.Muon` for matrices [replica, row, column], which the library refuses; the same update for each."""
+    """`torch.optim.Muon` for matrices [replica, row, column], which the library refuses; the same update for each.
+
+    Takes plain matrices too, and a rate that is a tensor on their device, so that a step can be captured.
+    """
 
     def __init__(self, params: list[Tensor], lr: float, weight_decay: float, momentum: float) -> None:
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
@@ -201,14 +226,16 @@ class StackedMuon(torch.optim.Optimizer):
                 update = orthogonalised(parameter.grad.lerp(average, momentum))
                 parameter.mul_(1 - lr * group["weight_decay"])
                 rows, columns = parameter.shape[-2:]
-                parameter.add_(update, alpha=-lr * math.sqrt(max(1.0, rows / columns)))
+                parameter.sub_(update * (lr * math.sqrt(max(1.0, rows / columns))))
 
 
-def orthogonalised(x: Float[Tensor, "replica row column"]) -> Tensor:
+def orthogonalised(x: Float[Tensor, "*replica row column"]) -> Tensor:
     """About U V^T of each matrix's singular value decomposition, in bfloat16: five Newton-Schulz steps (Jordan 2024).
 
     The polynomial's coefficients trade exactness for speed: singular values end between 0.7 and 1.2, not at 1.
     """
+    if x.ndim == 2:
+        return orthogonalised(x[None])[0]
     a, b, c = 3.4445, -4.7750, 2.0315
     tall = x.shape[-2] > x.shape[-1]
     y = (x.mT if tall else x).bfloat16()

@@ -45,6 +45,12 @@ class Sequences:
         asked = self.targets != NO_TARGET
         return asked.int().argmax(1) if bool((asked.sum(1) == 1).all()) else None
 
+    def target_positions(self) -> Int[Tensor, "row asked"] | None:
+        """The positions of each row's targets in order; None when rows differ in how many they have."""
+        asked = self.targets != NO_TARGET
+        counts = asked.sum(1)
+        return asked.nonzero()[:, 1].view(len(asked), -1) if bool((counts == counts[0]).all()) else None
+
     @property
     def n_target(self) -> int:
         """Number of predictions asked for."""

@@ -24,6 +24,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from wheatstone.bench.parallel import add_up, place
+from wheatstone.learn.captured import Captured
 from wheatstone.learn.models.transformer import Transformer
 from wheatstone.learn.optimisers import Optimiser, OptimiserConfig
 from wheatstone.learn.sequences import NO_TARGET, Sequences
@@ -185,6 +186,7 @@ class _Course:
         self.device = next(self.model.parameters()).device
         self.data = training.data.to(self.device)
         self.single = self.data.single_targets()
+        self.asked = self.data.target_positions() if self.single is None else None
         self.batches = Batches(len(self.data), self.cfg.batch, training.order_seed)
         self.step, self.seconds, self.history = 0, 0.0, list[Point]()
         self.optimiser: dict[str, Tensor] = {}
@@ -273,6 +275,9 @@ class _Alone:
         if course.optimiser:
             self.optimiser.load_state_tensors(course.optimiser)
         self.model.train()
+        fixed_shape = course.single is not None or course.asked is not None
+        captures = course.device.type == "cuda" and fixed_shape and self.place.world == 1 and not self.model.cfg.dropout
+        self.update = Captured(self._update) if captures else self._update
 
     def __call__(self, step: int) -> Float[Tensor, " replica"]:
         """Makes 0-based `step`; the loss before it."""
@@ -280,15 +285,19 @@ class _Alone:
         if model.cfg.dropout:
             # Dropout draws from the global generator only; another process draws for other rows.
             torch.manual_seed(course.training.order_seed + step + (self.place.rank << 40))
-        rows = course.batches.rows(step, course.device)[self.place.rank :: self.place.world]
+        self.optimiser.set_rate(step)
+        return self.update(course.batches.rows(step, course.device)[self.place.rank :: self.place.world])
+
+    def _update(self, rows: Int[Tensor, " batch"]) -> Float[Tensor, " replica"]:
+        course, model = self.course, self.model
         with _forward_precision(course):
-            logits, targets = target_logits(model, course.data, rows, course.single)
+            logits, targets = target_logits(model, course.data, rows, course.single, course.asked)
         loss = LOSSES[course.cfg.loss](logits.float(), targets) + model.penalty()
         if self.place.world > 1:
             loss = self._backward_everywhere(loss, len(targets))
         else:
             loss.backward()
-        self.optimiser.step(step)
+        self.optimiser.update()
         return loss.detach()[None]
 
     def _backward_everywhere(self, loss: Float[Tensor, ""], n_target: int) -> Float[Tensor, ""]:
@@ -322,18 +331,23 @@ class _Together:
         self.optimiser = Optimiser(self.stack, self.cfg.optimiser, self.cfg.steps)
         if crew[0].optimiser:
             self.optimiser.load_replicas([course.optimiser for course in crew])
+        self.update = Captured(self._update) if crew[0].device.type == "cuda" else self._update
 
     def __call__(self, step: int) -> Float[Tensor, " replica"]:
         """Makes 0-based `step` in all courses; their losses before it."""
+        self.optimiser.set_rate(step)
+        return self.update(torch.stack([course.batches.rows(step, course.device) for course in self.crew]))
+
+    def _update(self, rows: Int[Tensor, "replica batch"]) -> Float[Tensor, " replica"]:
         parts: list[Asked] = []
-        for course in self.crew:
+        for course, chosen in zip(self.crew, rows, strict=True):
             assert course.single is not None, "see `shape`"
-            parts.append(asked(course.data, course.batches.rows(step, course.device), course.single))
+            parts.append(asked(course.data, chosen, course.single))
         tokens, at, targets = (torch.stack(part) for part in zip(*parts, strict=True))
         with _forward_precision(self.crew[0]):
             losses = self.stack.losses(tokens, at, targets, LOSSES[self.cfg.loss])
         losses.sum().backward()
-        self.optimiser.step(step)
+        self.optimiser.update()
         return losses.detach()
 
     def state(self, replica: int) -> dict[str, Tensor]:
@@ -346,20 +360,35 @@ class _Together:
 
 
 def _forward_precision(course: _Course) -> AbstractContextManager[Any]:
-    lower = course.cfg.precision == "bfloat16"
-    return torch.autocast(course.device.type, torch.bfloat16) if lower else nullcontext()
+    if course.cfg.precision == "float32":
+        return nullcontext()
+    # A cached cast would belong to the first capture of a graph; each weight is used once in a forward pass anyway.
+    return torch.autocast(course.device.type, torch.bfloat16, cache_enabled=course.device.type != "cuda")
 
 
 def target_logits(
-    model: Transformer, data: Sequences, rows: Int[Tensor, " batch"], single: Int[Tensor, " row"] | None
+    model: Transformer,
+    data: Sequences,
+    rows: Int[Tensor, " batch"],
+    single: Int[Tensor, " row"] | None,
+    positions: Int[Tensor, "row asked"] | None = None,
 ) -> tuple[Float[Tensor, "target vocab"], Int[Tensor, " target"]]:
-    """Logits and targets of the asked positions of some rows; `single` is what `data.single_targets()` gave."""
+    """Logits and targets of the asked positions of some rows.
+
+    `single` is what `data.single_targets()` gave, `positions` what `data.target_positions()` gave: with one of them no
+    shape depends on the data.
+    """
     if single is not None:
         tokens, at, targets = asked(data, rows, single)
         return model.unembed(model.resid_at(tokens, at, mask=data.mask, positions=data.positions)), targets
     tokens, targets = data.tokens[rows], data.targets[rows]
-    is_asked = targets != NO_TARGET
     resid = model.resid(tokens, mask=data.mask, positions=data.positions)
+    if positions is not None:
+        at = positions[rows]
+        if at.shape[1] < tokens.shape[1]:
+            resid, targets = resid.gather(1, at[:, :, None].expand(-1, -1, resid.shape[-1])), targets.gather(1, at)
+        return model.unembed(resid.flatten(0, 1)), targets.flatten()
+    is_asked = targets != NO_TARGET
     return model.unembed(resid[is_asked]), targets[is_asked]
 
 
