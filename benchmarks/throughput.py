@@ -35,10 +35,10 @@ from wheatstone.learn.training import Batches, FitConfig, fit
 
 Precision = Literal["float32", "bfloat16"]
 GOAL_CPU = 2.0
-GOAL_GPU = 5.0
 TOLERANCE = 1e-4
 LR, DECAY, BETA2, CLIP = 1e-3, 0.1, 0.999, 1.0
 HUGGING_FACE, NANOGPT, MATMUL = "Hugging Face GPT-2", "nanoGPT-style", "matrix product"
+COMPILED = "nanoGPT-style, compiled"
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,6 @@ class Size(NamedTuple):
 
 SIZES = (Size(128, 2, 4, 512, 6, 7), Size(128, 2, 4, 1024, 4, 7), Size(768, 2, 12, 512, 1, 5))
 QUICK = (Size(32, 2, 2, 64, 2, 1),)
-GPU_SIZES = (Size(128, 2, 4, 1024, 100, 7), Size(768, 8, 12, 1024, 20, 7))
 
 
 class Peer(NamedTuple):
@@ -80,6 +79,7 @@ def plain_loop(
     loss_of: Callable[[nn.Module, Tensor], Tensor],
     batches: list[Tensor],
     precision: Callable[[], AbstractContextManager[Any]],
+    compiled: bool = False,
 ) -> Peer:
     """The loop that a user writes around a model: AdamW as torch makes it, clip, step, zero_grad.
 
@@ -89,11 +89,12 @@ def plain_loop(
     model.train()
     with torch.no_grad():
         first = loss_of(model, batches[0]).item()
+    trained: Any = torch.compile(model) if compiled else model
 
     def run(steps: int) -> None:
         for step in range(steps):
             with precision():
-                loss = loss_of(model, batches[step % len(batches)])
+                loss = loss_of(trained, batches[step % len(batches)])
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), CLIP)
             optimiser.step()
@@ -122,7 +123,13 @@ def copy_and_first_loss(model: Transformer, rows: Sequences, batch: int, optimis
 
 
 def peers_of(
-    model: Transformer, rows: Sequences, batch: int, *, equal_work: bool, bfloat16: bool = False
+    model: Transformer,
+    rows: Sequences,
+    batch: int,
+    *,
+    equal_work: bool,
+    bfloat16: bool = False,
+    compiled: bool = False,
 ) -> dict[str, Peer]:
     """Both peers with the weights of `model` on the rows that `fit` will draw."""
     device = next(model.parameters()).device
@@ -152,6 +159,8 @@ def peers_of(
         HUGGING_FACE: plain_loop(gpt2, gpt2_loss, drawn, cast),
         NANOGPT: plain_loop(nano, nano_loss, drawn, cast),
     }
+    if compiled:
+        peers[COMPILED] = plain_loop(nano, nano_loss, drawn, cast, compiled=True)
     nanogpt.use_gelu(nano, "none")
     return peers
 
@@ -199,13 +208,6 @@ def measure(options: ThroughputOptions, threads: int, part: Part) -> None:
         fast = matmul_rate(dtype=torch.bfloat16)
         for size in sizes:
             compare(part, size, threads, fast, equal_work=True, goal=None, precision="bfloat16")
-    if torch.cuda.is_available():
-        fast = matmul_rate(8192, torch.bfloat16, "cuda")
-        for size in QUICK if options.quick else GPU_SIZES:
-            for equal_work in (True, False):
-                compare(part, size, threads, fast, equal_work=equal_work, goal=GOAL_GPU, precision="bfloat16", gpu=True)
-    else:
-        part.notes.append("No GPU on this machine: the GPU part was not run.")
 
 
 def compare(
@@ -217,10 +219,14 @@ def compare(
     equal_work: bool,
     goal: float | None,
     precision: Precision = "float32",
-    gpu: bool = False,
+    device: str = "cpu",
+    compiled: bool = False,
 ) -> None:
-    """One size, one way: losses first, then time, then the share of the machine's own rate."""
-    device = "cuda" if gpu else "cpu"
+    """One size, one way: losses first, then time, then the share of the machine's own rate.
+
+    With `compiled` the nanoGPT-style loop is also run as nanoGPT runs it by default, through torch.compile.
+    """
+    gpu = device == "cuda"
     config = settings(50 if size.width > 32 else 12, d_model=size.width, n_layer=size.layers, n_head=size.heads)
     task = composition(config, seed=0)
     rows = (dense(task.train) if equal_work else task.train).to(device)
@@ -229,7 +235,9 @@ def compare(
     case = f"{'equal work' if equal_work else 'as used'}, {size}{', bfloat16' if precision == 'bfloat16' else ''}"
     case += ", GPU" if gpu else ""
     me = ours(model, rows, size.batch, precision)
-    peers = peers_of(model, rows, size.batch, equal_work=equal_work, bfloat16=precision == "bfloat16")
+    peers = peers_of(
+        model, rows, size.batch, equal_work=equal_work, bfloat16=precision == "bfloat16", compiled=compiled
+    )
     for name, peer in peers.items():
         part.equal(f"loss in float32, {name}, {case}", abs(me.first_loss - peer.first_loss), TOLERANCE)
 
