@@ -54,7 +54,7 @@ def diagram_figure(diagram: Diagram) -> Figure:
             ha={"start": "left", "middle": "center", "end": "right"}[text.anchor],
             va="center",
             color=COLOURS[text.tone],
-            fontweight="semibold" if text.bold else "normal",
+            fontweight="bold" if text.bold else "normal",
             rotation=90 if text.vertical else 0,
             rotation_mode="anchor",
             zorder=4,
