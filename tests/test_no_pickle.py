@@ -17,7 +17,7 @@ FORBIDDEN_KEYWORDS = {"allow_pickle", "weights_only"}
 
 WITHOUT_PICKLE = """
 import importlib, os, pickle, pkgutil, sys
-import numpy, torch, tyro, matplotlib.pyplot, plotly
+import numpy, torch, tyro, matplotlib.pyplot
 import wheatstone
 from wheatstone.bench.errors import UserError
 

@@ -121,7 +121,7 @@ def test_what_answers_at_once_imports_neither_torch_nor_numpy(tmp_path: Path, wo
     code = (
         "import sys\nfrom wheatstone.cli.main import main\n"
         f"main({words!r})\n"
-        "heavy = {'torch', 'numpy', 'matplotlib', 'plotly', 'scipy', 'transformers'} & set(sys.modules)\n"
+        "heavy = {'torch', 'numpy', 'matplotlib', 'scipy', 'transformers'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
     subprocess.run(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wheatstone.bench.draw.theme import LABEL_LENGTH, MOST_TICKS, PALETTE, cut, number, styles, ticks, translucent
+from wheatstone.bench.draw.theme import LABEL_LENGTH, MOST_TICKS, PALETTE, cut, number, styles, ticks
 from wheatstone.bench.exhibit import Line
 
 ARMS = ("augmented", "plain", "inconsistent")
@@ -101,7 +101,3 @@ def test_an_axis_never_has_more_labels_than_it_can_show(count: int) -> None:
     assert len(shown) <= MOST_TICKS
     assert all(at < count for at in shown)
     assert count == 0 or shown[0] == 0
-
-
-def test_translucent() -> None:
-    assert translucent("#0072B2", 0.5) == "rgba(0,114,178,0.5)"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
-import gzip
 import json
 import re
 from collections.abc import Callable
@@ -15,10 +13,9 @@ import pytest
 from tests.bench.exhibit_cases import EVERY_KIND, HOSTILE, LINES, NOTE
 from tests.bench.report.conftest import Reported
 
-from wheatstone.bench import report
 from wheatstone.bench.engine import InlineEngine, execute_run
 from wheatstone.bench.errors import UserError
-from wheatstone.bench.exhibit import Exhibit, Line, Lines, Note, from_json
+from wheatstone.bench.exhibit import Line, Lines, Note, from_json
 from wheatstone.bench.files import write_json
 from wheatstone.bench.findings import Findings
 from wheatstone.bench.report import write_report
@@ -66,6 +63,7 @@ def test_the_page_is_well_formed_and_in_order(reported: Reported) -> None:
     assert page.headings == [
         f"Title {HOSTILE}",
         "Verdicts",
+        "Claim by claim",
         "Exhibits",
         "Every seed",
         "Cost",
@@ -89,16 +87,14 @@ def test_what_a_user_has_named_stays_text(reported: Reported) -> None:
     page = Page(reported.page)
     assert "<script>alert" not in reported.page
     assert page.text.count(HOSTILE) >= 6, "title, doc, claim, source, caption, table, note, circuit"
-    # The only scripts are ours: data, the packed library, and the one that inflates it.
-    ours = {"findings", "plotly-gzip", *(f"figure-{one.name}" for one in EVERY_KIND)}
+    # The only scripts are ours: data, and the two that every page has.
+    ours = {"findings", *(f"figure-{one.name}" for one in EVERY_KIND)}
     assert {script.get("id") for script in page.scripts} - {None} <= ours
-    assert sum("id" not in script for script in page.scripts) == 1
+    assert sum("id" not in script for script in page.scripts) == 2
 
 
-def test_the_library_comes_back_out_of_the_page(reported: Reported) -> None:
-    packed = Page(reported.page).content["plotly-gzip"]
-    assert gzip.decompress(base64.b64decode(packed)).startswith(b"/**\n* plotly.js")
-    assert len(reported.page.encode()) < 5_000_000
+def test_a_page_is_small(reported: Reported) -> None:
+    assert len(reported.page.encode()) < 200_000
 
 
 def test_the_findings_in_the_page_are_the_findings_of_the_run(reported: Reported) -> None:
@@ -113,16 +109,15 @@ def test_every_measure_of_every_seed_is_shown(reported: Reported) -> None:
 
 
 def test_the_figures_in_the_page_show_the_exhibits_numbers(reported: Reported) -> None:
-    figure = json.loads(Page(reported.page).content["figure-accuracy"])
-    assert [0.1, None, 0.9] in [trace["y"] for trace in figure["data"]]
+    assert from_json(json.loads(Page(reported.page).content["figure-accuracy"])) == LINES
 
 
 def test_figures_lie_beside_the_page_as_numbers_and_as_pictures(reported: Reported) -> None:
     folder = reported.run.path / "figures"
     names = {path.name for path in folder.iterdir()}
     assert {f"{one.name}.json" for one in EVERY_KIND} <= names
-    assert {"accuracy.png", "accuracy.plotly.json", "circuit.png"} <= names
-    assert {"table.png", "note.png", "circuit.plotly.json"}.isdisjoint(names)
+    assert {"accuracy.png", "accuracy.svg", "trace.svg", "circuit.png"} <= names
+    assert {"table.png", "note.png", "table.svg"}.isdisjoint(names)
     assert from_json(json.loads((folder / "accuracy.json").read_text(encoding="utf-8"))) == LINES
 
 
@@ -153,13 +148,11 @@ def test_a_run_that_has_not_finished_says_so(gallery: Study[Any], new_run: Calla
     assert "inconclusive" in page.text
 
 
-def test_a_study_without_exhibits_has_a_report_without_a_plotting_library(
-    toy: Study[Any], new_run: Callable[..., Run]
-) -> None:
+def test_a_study_without_exhibits_and_claims_has_a_report(toy: Study[Any], new_run: Callable[..., Run]) -> None:
     study = dataclasses.replace(toy, exhibits=None, claims=())
     run = new_run("run", study=study)
     page = Page(write_report(run, study).read_text(encoding="utf-8"))
-    assert "plotly-gzip" not in page.content
+    assert "Claim by claim" not in page.headings
     assert "Exhibits" not in page.headings
     assert "no claims" in page.text
 
@@ -170,18 +163,13 @@ def test_two_exhibits_of_one_name_are_refused(toy: Study[Any], new_run: Callable
         write_report(new_run("run", study=study), study)
 
 
-def test_many_pictures_never_make_the_page_too_large(
-    toy: Study[Any], new_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lines = [Line("line", [1, 2, 3], [1, 3, 2])]
-    crowd: list[Exhibit] = [Lines(f"figure-{n}", f"Figure {n}", "x", "y", lines) for n in range(6)]
+def test_long_curves_never_make_the_page_too_large(toy: Study[Any], new_run: Callable[..., Run]) -> None:
+    steps = range(60_000)
+    crowd = [Lines(f"figure-{n}", "F", "x", "y", [Line("line", steps, [n + at % 7 for at in steps])]) for n in range(2)]
     study = dataclasses.replace(toy, exhibits=lambda _run: crowd)
-    monkeypatch.setattr(report, "PICTURES_LIMIT", 100_000)
     text = write_report(new_run("run", study=study), study).read_text(encoding="utf-8")
-    pictures = re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", text)
-    assert 0 < len(pictures) < 6
-    assert sum(len(base64.b64decode(one)) for one in pictures) <= 100_000
-    assert text.count('class="plot"') == 6
+    assert len(text) < 1_000_000
+    assert "40 of 60000 rows; all of them are in figures/figure-0.json." in text
 
 
 def test_a_claim_about_an_arm_that_was_not_run_is_named_and_not_judged(

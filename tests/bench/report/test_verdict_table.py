@@ -39,7 +39,6 @@ def test_a_row_has_everything_that_a_verdict_rests_on() -> None:
     html = verdict_table([judge(CLAIM, MEASURES)], ["augmented", "plain"])
     for text in ("✓ holds", "Augmentation makes the model generalise.", "0.96", "0.41", "0.55", "Table 2", "0.95"):
         assert text in html
-    assert html.count("<circle") == 3, "one dot a seed"
 
 
 def test_what_is_needed_in_both_directions() -> None:
@@ -56,10 +55,10 @@ def test_differences_point_in_the_claims_direction() -> None:
     assert differences(verdict) == pytest.approx({0: -0.55, 1: -0.56, 2: -0.54})
 
 
-def test_a_verdict_without_values_is_a_row_without_a_drawing() -> None:
+def test_a_verdict_without_values_is_a_row_of_dashes() -> None:
     html = verdict_table([judge(CLAIM, {})], ["augmented", "plain"])
     assert "? inconclusive" in html
-    assert "<svg" not in html
+    assert html.count('class="estimate">–<') == 3
 
 
 def test_seeds_without_a_value_do_not_count() -> None:

@@ -161,6 +161,7 @@ def svg(circuit: Circuit) -> str:
     width, height = round(drawn.width), round(drawn.height)
     parts = [
         f'<svg class="circuit" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}"'
+        f' style="min-width:{round(0.62 * width)}px"'
         f' role="img" aria-label="{escape(circuit.title)}" font-family="system-ui, sans-serif" font-size="13">',
         *(_svg_label(label) for label in drawn.labels),
         *(_svg_path(path) for path in drawn.paths),

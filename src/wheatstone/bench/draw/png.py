@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from wheatstone.bench.draw import circuit as drawing
-from wheatstone.bench.draw.interactive import bands
+from wheatstone.bench.draw.bands import bands
 from wheatstone.bench.draw.theme import LABEL_LENGTH, MARK_COLOUR, MOST_WRITTEN_CELLS, Style, cut, number, styles, ticks
 from wheatstone.bench.exhibit import Bars, Circuit, Diagram, Exhibit, Heatmap, Lines, Mark, Scatter
 

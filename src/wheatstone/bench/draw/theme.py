@@ -16,7 +16,7 @@ DASHES = ("solid", "dash", "dot", "dashdot")
 MARKERS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "triangle-down", "pentagon")
 MARK_COLOUR = "#8A8A8A"
 LABEL_LENGTH = 36
-"""Characters of an axis label before it is cut; the interactive figure shows the rest on hover."""
+"""Characters of an axis label before it is cut."""
 MOST_WRITTEN_CELLS = 150
 """Cells of a heatmap that have their value written in them; in a larger one the colour has to do."""
 MOST_TICKS = 48
@@ -61,12 +61,6 @@ def styles(series: Sequence[Named], arms: Sequence[str]) -> list[Style]:
         seen[index] = repeat + 1
         chosen.append(Style(PALETTE[index], DASHES[repeat % len(DASHES)], MARKERS[(index + repeat) % len(MARKERS)]))
     return chosen
-
-
-def translucent(colour: str, alpha: float) -> str:
-    """The hex colour as 'rgba(r,g,b,alpha)'."""
-    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
-    return f"rgba({red},{green},{blue},{alpha})"
 
 
 def cut(label: str, length: int = LABEL_LENGTH) -> str:

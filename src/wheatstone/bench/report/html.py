@@ -63,6 +63,11 @@ def embedded_json(identity: str, value: Any) -> Html:
     return Html(f'<script type="application/json" id="{escape(identity)}">{text}</script>')
 
 
+SKIP = Html('<a class="skip" href="#main">Skip to the content</a>')
+THEME_SWITCH = Html('<button type="button" class="theme" hidden>Colours</button>')
+"""Light, dark, or as the system says: shown by the page's script."""
+
+
 def page(title: str, style: str, *body: Child, connect: str = "'none'") -> Html:
     """A whole page. Its content policy forbids every request, so a report that is opened tells nobody.
 
@@ -82,4 +87,6 @@ def page(title: str, style: str, *body: Child, connect: str = "'none'") -> Html:
         ],
         "\n",
     )
-    return Html(f'<!doctype html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n{join(body)}\n</body>\n</html>\n')
+    return Html(
+        f'<!doctype html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n{SKIP}\n{join(body)}\n</body>\n</html>\n'
+    )

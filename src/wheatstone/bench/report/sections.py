@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import base64
 import math
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from wheatstone.bench.config import field_docs
-from wheatstone.bench.draw import diagram_svg, figure, svg
+from wheatstone.bench.draw import diagram_svg, svg
 from wheatstone.bench.draw.circuit import layout
 from wheatstone.bench.draw.theme import number
 from wheatstone.bench.exhibit import Cell, Circuit, Diagram, Exhibit, Heatmap, Note, Table
 from wheatstone.bench.findings import Findings
-from wheatstone.bench.report.html import Child, Html, embedded_json, join, paragraphs, table, tag, value_cell
+from wheatstone.bench.report.figure import plot
+from wheatstone.bench.report.html import Child, Html, join, paragraphs, table, tag, value_cell
 from wheatstone.bench.report.verdicts import interval_text, mean, not_run, swatch
 from wheatstone.bench.study import Study
 
 
-def exhibit_section(exhibit: Exhibit, picture: bytes | None, arms: Sequence[str]) -> Html:
-    """One exhibit with its title and caption. `picture` is its PNG, shown until the interactive figure is drawn."""
+def exhibit_section(exhibit: Exhibit, arms: Sequence[str]) -> Html:
+    """One exhibit with its title and caption."""
     match exhibit:
         case Note():
             content: Child = paragraphs(exhibit.text)
@@ -31,7 +31,7 @@ def exhibit_section(exhibit: Exhibit, picture: bytes | None, arms: Sequence[str]
         case Diagram():
             content = tag("div", Html(diagram_svg(exhibit)), class_="scroll")
         case _:
-            content = _plot(exhibit, picture, arms)
+            content = plot(exhibit, arms)
     caption = getattr(exhibit, "caption", "")
     return tag(
         "section",
@@ -53,18 +53,6 @@ def _is_narrow(exhibit: Exhibit) -> bool:
             return exhibit.width <= 520
         case _:
             return False
-
-
-def _plot(exhibit: Exhibit, picture: bytes | None, arms: Sequence[str]) -> Html:
-    identity = f"figure-{exhibit.name}"
-    source = None if picture is None else f"data:image/png;base64,{base64.b64encode(picture).decode()}"
-    image = None if source is None else tag("img", src=source, alt=exhibit.title)
-    return join(
-        [
-            tag("div", image, class_="plot", data_figure=identity),
-            embedded_json(identity, figure(exhibit, arms)),
-        ]
-    )
 
 
 def _exhibit_table(exhibit: Table) -> Html:

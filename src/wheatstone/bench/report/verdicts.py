@@ -50,7 +50,8 @@ def outcome_badge(outcome: str) -> Html:
 
 def swatch(arm: str, arms: Sequence[str]) -> Html:
     """A square in the arm's colour, then its name."""
-    colour = PALETTE[list(arms).index(arm) % len(PALETTE)] if arm in arms else "transparent"
+    place = list(arms).index(arm) % len(PALETTE) if arm in arms else None
+    colour = "transparent" if place is None else f"var(--c{place},{PALETTE[place]})"
     return join([tag("span", class_="swatch", style=f"background:{colour}"), arm])
 
 
@@ -114,19 +115,19 @@ def _row(verdict: Verdict, arms: Sequence[str]) -> Html:
     paper = join([number(claim.paper), tag("div", claim.source, class_="about")])
     return tag(
         "tr",
-        tag("td", outcome_badge(verdict.outcome)),
+        tag("td", outcome_badge(verdict.outcome), class_="across"),
         tag(
             "td",
             tag("div", claim.text),
             tag("div", verdict.reason, class_="reason"),
-            tag("div", tag("code", claim.name), class_="about"),
-            class_="claim",
+            tag("div", tag("a", tag("code", claim.name), href=f"#claim-{claim.name}"), class_="about"),
+            class_="claim across",
         ),
         _arm_cell("Treatment", claim.treatment, claim.measure, verdict.treatment, arms),
         _arm_cell("Control", claim.control, claim.measure_of_control, verdict.control, arms),
-        tag("td", *_estimate(interval), _forest(verdict), tag("div", way, class_="about"), data_label="Difference"),
+        tag("td", *_estimate(interval), tag("div", way, class_="about"), data_label="Difference"),
         tag("td", *(tag("div", part) for part in needed(claim).split("; ")), class_="needed", data_label="Needed"),
-        tag("td", paper, data_label="Paper"),
+        tag("td", paper, class_="paper across", data_label="Paper"),
     )
 
 
@@ -137,42 +138,4 @@ def _arm_cell(label: str, arm: str, measure: str, values: Mapping[int, float], a
         *_estimate(mean(values)),
         tag("div", f"{measure}, n = {len(values)}", class_="about"),
         data_label=label,
-    )
-
-
-def _forest(verdict: Verdict) -> Html | None:
-    """The interval, each seed as a dot, zero (line) and the margin (dashes) on one small axis."""
-    pairs = differences(verdict)
-    if not pairs:
-        return None
-    interval = verdict.difference
-    centre = [0.0, verdict.claim.margin, *pairs.values()]
-    reach = (max(centre) - min(centre)) or 1.0
-    # With three seeds an interval can be far wider than anything else: it is cut at the edge of the drawing.
-    low, high = min(centre) - 0.6 * reach, max(centre) + 0.6 * reach
-    if interval is not None:
-        low, high = max(low, min(*centre, interval.low)), min(high, max(*centre, interval.high))
-    width, height, pad = 150, 30, 6
-
-    def x(value: float) -> str:
-        inside = min(high, max(low, value))
-        return f"{pad + (width - 2 * pad) * (inside - low) / (high - low):.1f}"
-
-    def stroke(at: float, style: str) -> str:
-        return f'<line x1="{x(at)}" x2="{x(at)}" y1="2" y2="{height - 2}" {style}/>'
-
-    parts = [
-        stroke(0.0, 'stroke="var(--muted)" stroke-width="1"'),
-        stroke(verdict.claim.margin, 'stroke="var(--ink)" stroke-width="1.5" stroke-dasharray="3 3"'),
-    ]
-    if interval is not None:
-        parts.append(
-            f'<line x1="{x(interval.low)}" x2="{x(interval.high)}" y1="15" y2="15" stroke="var(--accent)"'
-            ' stroke-width="6" stroke-opacity="0.35" stroke-linecap="round"/>'
-        )
-    parts += [f'<circle cx="{x(value)}" cy="15" r="3.2" fill="var(--accent)"/>' for value in pairs.values()]
-    about = "dots: seeds; bar: 95 % interval; line: zero; dashes: margin"
-    return Html(
-        f'<svg class="forest" width="{width}" height="{height}" viewBox="0 0 {width} {height}" role="img"'
-        f' aria-label="{about}"><title>{about}</title>{"".join(parts)}</svg>'
     )

@@ -17,8 +17,8 @@ from wheatstone.bench.draw.theme import number
 from wheatstone.bench.errors import UserError
 from wheatstone.bench.exhibit import Exhibit
 from wheatstone.bench.files import write_atomically
-from wheatstone.bench.report import ASSETS, exhibits_section, plotting, sections, write_figures
-from wheatstone.bench.report.html import Html, embedded_json, join, page, table, tag
+from wheatstone.bench.report import asset, exhibits_section, scripts, sections, write_figures
+from wheatstone.bench.report.html import THEME_SWITCH, Html, embedded_json, join, page, table, tag
 from wheatstone.bench.report.verdicts import METHOD, not_run, outcome_badge
 from wheatstone.bench.sweep.exhibits import exhibits
 from wheatstone.bench.sweep.grid import is_number, shown
@@ -39,18 +39,18 @@ def write_sweep_report(sweep: Sweep, study: Study[Any], found: SweepFindings) ->
     if not found.points:
         raise UserError(f"{sweep.path}: no point of this sweep has begun. Run the same command again to go on.")
     drawn = exhibits(found, study)
-    pictures = write_figures(sweep.path / "figures", drawn, list(found.arms))
+    write_figures(sweep.path / "figures", drawn, list(found.arms))
     path = sweep.path / "report.html"
-    write_atomically(path, sweep_page(found, study, drawn, pictures).encode())
+    write_atomically(path, sweep_page(found, study, drawn).encode())
     return path
 
 
-def sweep_page(found: SweepFindings, study: Study[Any], drawn: Sequence[Exhibit], pictures: dict[str, bytes]) -> Html:
-    """The whole page. `pictures`: exhibit name -> PNG, shown where scripts do not run."""
+def sweep_page(found: SweepFindings, study: Study[Any], drawn: Sequence[Exhibit]) -> Html:
+    """The whole page."""
     arms = list(found.arms)
     return page(
         f"{study.card.title} · sweep of {', '.join(found.grid.fields)}",
-        (ASSETS / "page.css").read_text(encoding="utf-8"),
+        asset("page.css"),
         tag(
             "main",
             _header(found, study),
@@ -58,15 +58,16 @@ def sweep_page(found: SweepFindings, study: Study[Any], drawn: Sequence[Exhibit]
             tag("div", _verdict_table(found), class_="card"),
             tag("details", tag("summary", "How a verdict is reached"), tag("p", METHOD), class_="about"),
             tag("h2", "Over the grid", id="exhibits"),
-            exhibits_section(drawn, pictures, arms),
+            exhibits_section(drawn, arms),
             tag("h2", "Settings", id="settings"),
             tag("div", sections.config_section(_as_one(found), study), class_="card"),
             tag("h2", "Run it again", id="again"),
             tag("div", tag("pre", sweep_command(found, study)), class_="card"),
             tag("footer", f"wheatstone {wheatstone.__version__}. {study.card.source}."),
+            id="main",
         ),
         embedded_json("findings", found.to_json()),
-        plotting(drawn, arms),
+        scripts("page.js", "plot.js"),
     )
 
 
@@ -97,6 +98,7 @@ def _header(found: SweepFindings, study: Study[Any]) -> Html:
         unfinished = tag("p", text, class_="card warning")
     return tag(
         "header",
+        THEME_SWITCH,
         tag("h1", f"{study.card.title}: a sweep"),
         tag("p", study.card.source, class_="lead"),
         tag("ul", *grid, class_="plain"),
