@@ -1,0 +1,1 @@
+"""Router traces of mixtures of experts: read from files (`files`), or computed from a checkpoint (`checkpoints`)."""

@@ -1,0 +1,52 @@
+"""Does a number that is measured during training tell how the test fares? Rank correlation over the evaluations.
+
+Two curves that only ever rise correlate perfectly and say nothing of each other. The correlation of their first
+differences, and of the same monitor on data that cannot generalise, is what a correlation has to be read beside; so is
+the number of evaluations that it rests on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+
+def ranks(values: Sequence[float]) -> Floats:
+    """Ranks from 1; equal values share the mean of theirs."""
+    found = np.asarray(values, float)
+    below = (found[:, None] > found).sum(1)
+    return below + ((found[:, None] == found).sum(1) + 1) / 2
+
+
+def spearman(x: Sequence[float], y: Sequence[float]) -> float:
+    """Spearman's rank correlation in [-1, 1]; 0 where a side is constant, since then it foretells nothing; NaN below
+    three points, or with a NaN."""
+    if len(x) < 3 or np.isnan([*x, *y]).any():
+        return float("nan")
+    a, b = ranks(x), ranks(y)
+    a, b = a - a.mean(), b - b.mean()
+    size = float(np.sqrt((a @ a) * (b @ b)))
+    return float(a @ b) / size if size else 0.0
+
+
+def settles(values: Sequence[float], at_least: float, times: int = 3) -> int | None:
+    """The index of the first of `times` consecutive values that are all `at_least`; None if there are none."""
+    run = 0
+    for index, value in enumerate(values):
+        run = run + 1 if value >= at_least else 0
+        if run == times:
+            return index - times + 1
+    return None
+
+
+def fall(values: Sequence[float], start: int = 0) -> float:
+    """How far the last quarter of a curve lies below its highest point from `start` on, as a share of that point."""
+    found = np.asarray(values[start:], float)
+    if not len(found) or np.isnan(found).any() or found.max() <= 0:
+        return float("nan")
+    tail = found[-max(1, len(found) // 4) :]
+    return 1.0 - float(tail.mean()) / float(found.max())
