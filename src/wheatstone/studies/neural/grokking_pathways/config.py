@@ -1,0 +1,77 @@
+"""The settings of the study: four domains and the mixture, beside the recipe of model, optimiser and training."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Ge, Gt, Lt
+
+from wheatstone.learn.models.mixture import MixtureConfig, Router
+from wheatstone.learn.recipe import Recipe
+from wheatstone.learn.training import FitConfig
+
+
+@dataclass(frozen=True)
+class Config(Recipe):
+    """One arm: which domains, which router, how long it trains."""
+
+    n_expert: Annotated[int, Gt(1)] = 8
+    """Experts in a block (OLMoE: 64)."""
+    top_k: Annotated[int, Gt(0)] = 2
+    """Experts that compute a position (OLMoE: 8)."""
+    d_expert: Annotated[int, Gt(0)] = 48
+    """Width of an expert."""
+    router: Router = "learned"
+    """How experts are chosen: learned, frozen at the start, or scrambled (a hash of the state)."""
+    balance: Annotated[float, Ge(0)] = 0.01
+    """Weight of the load-balancing loss (OLMoE: 0.01)."""
+    n_entity: Annotated[int, Gt(1)] = 50
+    """Entities of the two-hop domain."""
+    n_relation: Annotated[int, Gt(0)] = 20
+    """Relations of the two-hop domain."""
+    phi: Annotated[float, Gt(0)] = 15.0
+    """Two-hop questions in training for each fact."""
+    modulus: Annotated[int, Gt(2)] = 59
+    """Modulus p of the addition domain."""
+    table_share: Annotated[float, Gt(0), Lt(1)] = 0.45
+    """Share of the addition table in training."""
+    n_compared: Annotated[int, Gt(3)] = 40
+    """Entities of the comparison domain, with four attributes of ten values."""
+    n_noise: Annotated[int, Gt(1)] = 1000
+    """Questions of the domain whose answers are drawn at random."""
+    repeat: Annotated[int, Gt(0)] = 4
+    """Times that each question of the addition domain is in the training rows: it is learnt last."""
+    test_share: Annotated[float, Gt(0), Lt(1)] = 0.05
+    """Share of the two-hop chains of known facts that are kept as the test."""
+    probe: Annotated[int, Gt(2)] = 200
+    """Training questions of each domain whose pathways are measured."""
+    asked: Annotated[int, Gt(0)] = 400
+    """Test questions of each domain at an evaluation, at most."""
+    pairs: Annotated[int, Gt(0)] = 2000
+    """Pairs of pathways of each kind that are compared, at most."""
+
+    accelerator: bool = False
+    """Train on a GPU where there is one; its sums are not bit for bit repeatable."""
+
+    def mixture(self, vocab: int, context: int) -> MixtureConfig:
+        """The model."""
+        return MixtureConfig(
+            vocab=vocab,
+            context=context,
+            d_model=self.d_model,
+            n_layer=self.n_layer,
+            n_head=self.n_head,
+            d_mlp=self.d_expert,
+            loops=self.loops,
+            dropout=self.dropout,
+            n_expert=self.n_expert,
+            top_k=self.top_k,
+            router=self.router,
+            balance=self.balance,
+        )
+
+    def fitting(self) -> FitConfig:
+        """The training loop's settings; evaluations are evenly spaced, so that the time after memorising has many."""
+        return dataclasses.replace(super().fitting(), spacing="even")

@@ -1,0 +1,256 @@
+"""After memorising, samples come to share their way through the experts: two router numbers tell how the test fares.
+
+Source        Li, Fan, Zhou, ICLR 2026, arXiv:2506.21551 (no code published)
+Idea          The pathway of a training sample through a mixture of experts is its own while it is memorised, and
+              becomes shared and smooth when the model starts to generalise, though the loss no longer moves. Two
+              numbers of training data alone, the edit distance between pathways and the consistency along one, then
+              stand in for a test set.
+Method        1 train four domains in one mixture: two-hop facts, modular addition, comparisons, and random answers that
+              cannot be generalised  2 at evenly spaced steps read the routers at the last position of 200 training
+              questions of each  3 mean edit distance of pairs that need the same last step, and of any pairs; cosine
+              of weighted router rows between layers  4 from the step at which a domain is memorised, rank-correlate
+              each number with test accuracy, beside the training loss, expert use, and pathways renamed at random
+Differs       A mixture of 3 layers of width 64 with 8 experts, 2 chosen, trained for hundreds of steps (OLMoE: 7 B
+              parameters, 16 layers, 64 experts, 8 chosen, ten checkpoints of one pass). Rows repeat: at this size one
+              pass teaches nothing. Test accuracy is read off directly (the paper tunes each checkpoint by LoRA and runs
+              benchmarks). The embedding of an expert is its router row, a symbol is a layer with an expert, and pairs
+              of related samples are reported beside any pairs: the paper leaves the first two open. Domains stand for
+              the paper's groups of samples, so nothing has to be matched. Pathways are at the last position; `measure`
+              averages tokens, as the paper does.
+Falsified by  Distance or consistency not telling test accuracy after memorising, or no better than the training loss;
+              the distance of the random domain falling as much; a frozen or a scrambled router showing the same
+"""
+
+from __future__ import annotations
+
+from wheatstone.bench.study import Arm, Card, Claim, Preset, Require, Study, Verb
+from wheatstone.studies.neural.grokking_pathways import verbs
+from wheatstone.studies.neural.grokking_pathways.config import Config
+from wheatstone.studies.neural.grokking_pathways.exhibits import exhibits
+from wheatstone.studies.neural.grokking_pathways.experiment import MEASURES, TRIAL
+
+CARD = Card(
+    name="grokking-pathways",
+    family="neural",
+    title="Grokking seen in the routers: pathways of training samples tell how the test fares",
+    source="Li et al., ICLR 2026, arXiv:2506.21551",
+    claim="After memorising, the distance between pathways falls as test accuracy rises, while the loss says nothing",
+    presets=("smoke", "cpu", "paper"),
+)
+
+ARMS = (
+    Arm("learned", "routers trained with the model, as in the paper"),
+    Arm("frozen_router", "routers stay at their initial weights: alike is still sent alike", {"router": "frozen"}),
+    Arm("scrambled_router", "a hash of the state chooses: no two samples share a way", {"router": "scrambled"}),
+    Arm("no_balance", "routers without load-balancing loss, free to collapse", {"balance": 0.0}),
+    Arm("muon", "Muon, under which memorising and generalising nearly coincide", {"optimiser": "muon", "lr": 2e-3}),
+)
+
+HERE = "bounds fixed before the runs"
+
+
+def _tells(monitor: str, domain: str, about: str) -> Claim:
+    """From memorising on, the monitor ranks the evaluations of a domain as its test accuracy does."""
+    return Claim(
+        f"{monitor}-tells-{domain.replace('_', '-')}",
+        f"After {domain} is memorised, {about} goes with its test accuracy, more than its training loss does.",
+        f"by_{monitor}_{domain}",
+        "learned",
+        "learned",
+        "higher",
+        control_measure=f"by_loss_{domain}",
+        margin=0.0,
+        bound=0.5,
+        requires=(
+            Require("learned", f"test_{domain}", at_least=0.8),
+            Require("learned", f"window_{domain}", at_least=5),
+        ),
+        source=f"section 4, correlations over checkpoints (values not given); {HERE}",
+    )
+
+
+CLAIMS = (
+    Claim(
+        "generalises",
+        "Unseen two-hop questions are answered, unseen questions with random answers are not.",
+        "test_two_hop",
+        "learned",
+        "learned",
+        "higher",
+        control_measure="test_noise",
+        margin=0.5,
+        bound=0.8,
+        control_bound=0.12,
+        source=f"control of this bench; {HERE}",
+    ),
+    Claim(
+        "related-ways-converge",
+        "The distance of related pathways falls from its peak where the domain generalises, not where it cannot.",
+        "drop_two_hop",
+        "learned",
+        "learned",
+        "higher",
+        control_measure="drop_noise",
+        margin=0.1,
+        bound=0.2,
+        control_bound=0.1,
+        # Few experts in use would bring pathways together as well.
+        requires=(Require("learned", "test_two_hop", at_least=0.8), Require("learned", "entropy", at_least=0.6)),
+        source=f"section 4, distance over checkpoints; {HERE}",
+    ),
+    *(_tells("distance", domain, "minus the distance of related pathways") for domain in ("two_hop", "comparison")),
+    *(_tells("consistency", domain, "consistency") for domain in ("two_hop", "comparison")),
+    *(_tells("centred", domain, "consistency of centred rows") for domain in ("two_hop", "comparison")),
+    Claim(
+        "not-a-common-trend",
+        "From evaluation to evaluation, changes of distance go with changes of test accuracy, more than in the domain "
+        "that cannot be generalised.",
+        "by_distance_differences_two_hop",
+        "learned",
+        "learned",
+        "higher",
+        control_measure="by_distance_differences_noise",
+        margin=0.0,
+        source="control of this bench: two curves that rise always correlate",
+    ),
+    Claim(
+        "not-any-renaming",
+        "Pathways whose experts are renamed at random tell less of test accuracy.",
+        "by_distance_two_hop",
+        "learned",
+        "learned",
+        "higher",
+        control_measure="by_shuffled_two_hop",
+        margin=0.2,
+        source="control of this bench",
+    ),
+    Claim(
+        "not-by-a-hash",
+        "Related pathways do not converge under a router that sends each state to experts of its own.",
+        "drop_two_hop",
+        "learned",
+        "scrambled_router",
+        "higher",
+        margin=0.1,
+        source="control of this bench",
+    ),
+    Claim(
+        "routers-have-to-learn",
+        "Related pathways converge more when routers are trained than when they keep their initial weights.",
+        "drop_two_hop",
+        "learned",
+        "frozen_router",
+        "higher",
+        margin=0.0,
+        source="control of this bench",
+    ),
+    Claim(
+        "each-in-its-time",
+        "A harder domain takes longer from memorising to generalising: two hops longer than comparisons.",
+        "lag_two_hop",
+        "learned",
+        "learned",
+        "higher",
+        control_measure="lag_comparison",
+        margin=0.0,
+        source="section 3: local and asynchronous grokking, harder groups lag longer",
+    ),
+)
+
+CPU = Config(
+    n_entity=30,
+    n_relation=12,
+    phi=10.0,
+    modulus=31,
+    table_share=0.6,
+    n_compared=24,
+    n_noise=400,
+    repeat=3,
+    n_layer=3,
+    d_model=64,
+    d_expert=32,
+    optimiser="adamw",  # under Muon nothing is left to happen after memorising
+    lr=5e-3,
+    weight_decay=0.3,
+    warmup=50,
+    steps=1200,
+    batch=512,
+    evaluations=50,
+)
+SMOKE = Config(
+    n_entity=12,
+    n_relation=6,
+    phi=3.0,
+    modulus=7,
+    n_compared=20,
+    n_noise=60,
+    test_share=0.2,
+    n_expert=4,
+    n_layer=2,
+    n_head=2,
+    d_model=32,
+    d_expert=16,
+    optimiser="adamw",
+    lr=1e-2,
+    weight_decay=0.1,
+    warmup=5,
+    steps=60,
+    batch=128,
+    evaluations=12,
+    probe=40,
+    asked=60,
+    pairs=100,
+)
+PAPER = Config(
+    n_entity=500,
+    n_relation=50,
+    modulus=97,
+    n_compared=200,
+    n_noise=3000,
+    n_expert=64,
+    top_k=8,
+    d_expert=512,
+    n_layer=16,
+    d_model=512,
+    n_head=16,
+    optimiser="adamw",
+    lr=4e-4,
+    weight_decay=0.1,
+    beta2=0.95,
+    schedule="cosine",
+    warmup=2000,
+    steps=50_000,
+    batch=4096,
+    evaluations=100,
+    probe=1000,
+    asked=2000,
+    precision="bfloat16",
+    accelerator=True,
+)
+
+STUDY = Study(
+    card=CARD,
+    doc=__doc__ or "",
+    config=Config,
+    presets={
+        "smoke": Preset(SMOKE, seeds=1, arms=("learned", "scrambled_router"), about="Seconds; proves nothing."),
+        "cpu": Preset(
+            CPU,
+            seeds=3,
+            arms=("learned", "frozen_router", "scrambled_router"),
+            about="Every claim; 9 trainings of about a CPU minute each.",
+        ),
+        "paper": Preset(
+            PAPER,
+            seeds=3,
+            about="OLMoE's depth, experts and choice on synthetic domains, for a large GPU; not run here. OLMoE itself "
+            "is measured by `apply grokking-pathways measure` on its checkpoints.",
+        ),
+    },
+    measures=MEASURES,
+    arms=ARMS,
+    claims=CLAIMS,
+    run=TRIAL.run,
+    exhibits=exhibits,
+    verbs=(Verb("measure", verbs.measure, broken_input=("broken.jsonl",)),),
+)

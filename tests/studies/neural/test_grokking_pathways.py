@@ -1,0 +1,225 @@
+"""Pathways and grokking: four domains without leaks, monitors with known values, and `measure` from end to end."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import OlmoeConfig, OlmoeForCausalLM
+
+from wheatstone.bench.errors import UserError
+from wheatstone.bench.run import Run
+from wheatstone.bench.trial import Trial
+from wheatstone.bench.work import Task as Work
+from wheatstone.bench.work import perform
+from wheatstone.cli.main import main
+from wheatstone.learn.models.mixture import Mixture
+from wheatstone.learn.training import Point
+from wheatstone.studies.neural.grokking_pathways import domains, study
+from wheatstone.studies.neural.grokking_pathways.config import Config
+from wheatstone.studies.neural.grokking_pathways.domains import DOMAINS, make_task
+from wheatstone.studies.neural.grokking_pathways.experiment import MONITORS, observe, of_domain, prepare
+
+DATA = Path(__file__).parents[2] / "data" / "grokking-pathways"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A short run of two arms."""
+    arms = ("learned", "scrambled_router")
+    config = dataclasses.replace(study.SMOKE, steps=30, evaluations=6)
+    made = Run.create(tmp_path_factory.mktemp("pathways") / "run", study.STUDY, "smoke", config, (0,), arms, 1)
+    for arm in arms:
+        perform(made, study.STUDY, Work(arm, 0), lambda *_: None)
+    return made
+
+
+def trial(run: Run, arm: str = "learned") -> Trial[Config]:
+    record = run.trial(arm, 0)
+    return Trial(run, record, record.config(study.STUDY), lambda *_: None)
+
+
+def test_every_arm_of_every_preset_is_a_valid_config() -> None:
+    for preset in study.STUDY.presets.values():
+        for arm in preset.arms or ():
+            config = study.STUDY.arm_config(preset.config, arm)
+            assert config.mixture(100, 3).n_expert == preset.config.n_expert
+            assert config.fitting().spacing == "even"
+
+
+def test_no_question_is_in_training_and_test_and_vocabularies_are_apart(run: Run) -> None:
+    task = make_task(trial(run))
+    rows = {tuple(row) for row in task.train.tokens.tolist()}
+    tokens: list[set[int]] = []
+    for name in DOMAINS:
+        probes = task.probes[name]
+        assert all(tuple(row) in rows for row in probes.train.tolist())
+        assert not any(tuple(row) in rows for row in probes.test.tolist())
+        assert len(probes.test) > 10
+        tokens.append(
+            {*probes.train.flatten().tolist(), *probes.test.flatten().tolist(), *probes.train_answers.tolist()}
+        )
+    for one in range(4):
+        for other in range(one):
+            assert not tokens[one] & tokens[other]
+    assert max(map(max, tokens)) < task.vocab
+
+
+def test_answers_are_right_and_related_questions_share_their_last_step(run: Run) -> None:
+    one = trial(run)
+    config = one.config
+    hops, sums, compared = (f(config, one) for f in (domains.two_hop, domains.addition, domains.comparison))
+    fact = {(h, r): t for (h, r), t in zip(hops.facts.tolist(), hops.fact_answers.tolist(), strict=True)}
+    for prompts, answers in ((hops.train, hops.train_answers), (hops.test, hops.test_answers)):
+        assert all(
+            fact[fact[h, r1], r2] == t for (h, r1, r2), t in zip(prompts.tolist(), answers.tolist(), strict=True)
+        )
+    p = config.modulus
+    assert ((sums.train[:, :2].sum(1) - sums.train_answers) % p == 0).all()
+    assert len(sums.train) + len(sums.test) == p * p
+    value = {(e, a): v for (e, a), v in zip(compared.facts.tolist(), compared.fact_answers.tolist(), strict=True)}
+    label = compared.n_token - 3
+    for (a, e1, e2), answer in zip(compared.test.tolist(), compared.test_answers.tolist(), strict=True):
+        assert answer - label == np.sign(value[e1, a] - value[e2, a]) + 1
+    probes = make_task(one).probes["two_hop"]
+    left, right = probes.related.T
+    assert len(left) > 10
+    assert (left != right).all()
+    assert torch.equal(probes.train_answers[left], probes.train_answers[right])
+    assert torch.equal(probes.train[left, 2], probes.train[right, 2])
+
+
+def test_noise_has_answers_that_its_questions_do_not_tell(run: Run) -> None:
+    found = domains.noise(dataclasses.replace(trial(run).config, n_noise=1800), trial(run))
+    for column in (0, 1):  # the best guess from one name alone is about chance
+        table = np.zeros((domains.NOISE_NAMES, domains.NOISE_ANSWERS))
+        np.add.at(table, (found.train[:, column], found.train_answers - domains.NOISE_NAMES - 1), 1)
+        guess = table.argmax(1)[found.test[:, column]]
+        assert (guess == found.test_answers - domains.NOISE_NAMES - 1).mean() < 0.05 + 3 * math.sqrt(0.05 * 0.95 / 1800)
+
+
+def test_all_arms_share_their_data_and_their_first_weights(run: Run) -> None:
+    learned, scrambled = (prepare(trial(run, arm)) for arm in ("learned", "scrambled_router"))
+    assert torch.equal(learned.task.train.tokens, scrambled.task.train.tokens)
+    for a, b in zip(learned.training.model.parameters(), scrambled.training.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def history(curves: dict[str, list[float]]) -> list[Point]:
+    """Evaluations 10 steps apart, with monitors at 0.5 unless given."""
+    n = len(curves["train"])
+    names = ("train", "test", *MONITORS)
+    values = {name: curves.get(name, [0.5] * n) for name in names}
+    return [Point(10 * i, 0.0, {f"{name}_x": values[name][i] for name in names}) for i in range(n)]
+
+
+def test_measures_of_a_made_up_run() -> None:
+    train = [0.2, 0.6, 0.96, 1.0, 0.98, 1.0, 1.0, 1.0, 1.0, 1.0]
+    test = [0.0, 0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.95, 1.0]
+    distance = [0.1, 0.5, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.2]
+    found = of_domain(history({"train": train, "test": test, "distance": distance, "loss": [0.1] * 10}), "x")
+    assert (found["memorised"], found["lag"], found["window"]) == (20, 50, 8)
+    assert found["gain"] == pytest.approx(0.9)
+    assert found["drop"] == pytest.approx(0.75)
+    assert found["by_distance"] == pytest.approx(0.994, abs=1e-3)  # one tie at the end
+    assert found["by_loss"] == 0.0  # a constant tells nothing
+    never = of_domain(history({"train": [0.5] * 10, "test": test, "distance": distance}), "x")
+    assert all(math.isnan(never[name]) for name in ("memorised", "lag", "gain", "by_distance", "by_loss"))
+    assert never["window"] == 0
+    late = of_domain(history({"train": train, "test": [0.1] * 10}), "x")
+    assert late["lag"] == 70  # never generalised: to the end of the run
+
+
+def test_the_random_domain_is_not_generalised_and_a_run_shows_all_exhibits(run: Run) -> None:
+    found = run.trial("learned", 0).measures() or {}
+    assert found["test_noise"] < 0.05 + 3 * math.sqrt(0.05 * 0.95 / study.SMOKE.asked)
+    assert set(found) == set(study.STUDY.measures)
+    names = [one.name for one in study.exhibits(run)]
+    assert names[:4] == ["monitors-two-hop", "monitors-addition", "monitors-comparison", "monitors-noise"]
+    assert {"tellers", "distance-and-test", "lags", "stops", "layers-related", "arms", "drops"} < set(names)
+
+
+def test_what_is_observed_does_not_depend_on_the_company_of_a_question(run: Run) -> None:
+    prepared = prepare(trial(run))
+    model, probes = prepared.training.model, prepared.task.probes["two_hop"]
+    assert isinstance(model, Mixture)
+    model.eval()
+    all_of_them = observe(model, probes.train, probes.train_answers)
+    first = observe(model, probes.train[:1], probes.train_answers[:1])
+    np.testing.assert_allclose(first.weights, all_of_them.weights[:1], atol=1e-5)
+    assert all_of_them.weights.shape == (len(probes.train), 2, 4)
+    assert ((all_of_them.weights > 0).sum(-1) == 2).all()
+
+
+def command(*arguments: str) -> int:
+    return main(["apply", "grokking-pathways", "measure", *arguments])
+
+
+def test_measure_follows_a_folder_of_logs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    for step, shared in ((900, 1.0), (1000, 0.0)):  # by number, not by name
+        route = rng.permuted(np.tile(np.arange(8), (40, 3, 1)), axis=-1)[..., :2]
+        same = rng.random(40) < shared
+        route[same] = [[0, 1], [2, 3], [4, 5]]
+        weights = np.tile([0.7, 0.3], (40, 3, 1))
+        np.savez(tmp_path / f"step-{step}.npz", experts=route, weights=weights, group=np.arange(40) % 2, n_expert=8)
+    assert command(str(tmp_path), "--as-json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert list(found) == ["step-900.npz", "step-1000.npz"]
+    shared, apart = ({one["group"]: one for one in rows} for rows in found.values())
+    assert [one["distance"] for one in shared.values()] == [0.0, 0.0, 0.0]
+    assert shared["all"]["entropy"] == pytest.approx(1 / 3)  # two of eight experts
+    assert apart["all"]["distance"] == pytest.approx(apart["all"]["shuffled"], abs=0.03)
+    assert apart["all"]["consistency"] is None
+    assert [one["samples"] for one in apart.values()] == [40, 20, 20]
+    command(str(tmp_path))
+    said = capsys.readouterr().out
+    assert "step-1000.npz  1" in said
+    assert "0.0000" in said
+
+
+def test_measure_runs_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "intermediate_size": 12, "num_hidden_layers": 3, "num_attention_heads": 2}
+    config = OlmoeConfig(
+        vocab_size=30, num_experts=6, num_experts_per_tok=2, pad_token_id=0, bos_token_id=1, eos_token_id=1, **sizes
+    )
+    OlmoeForCausalLM(config).save_pretrained(tmp_path / "olmoe")
+    samples = tmp_path / "samples.jsonl"
+    rows = [{"tokens": [2, 3, 4 + i % 3], "group": "even" if i % 2 == 0 else "odd"} for i in range(12)]
+    samples.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    assert command(str(tmp_path / "olmoe"), "--on", str(samples), "--by", "last", "--as-json") == 0
+    (found,) = json.loads(capsys.readouterr().out).values()
+    assert [one["group"] for one in found] == ["all", "even", "odd"]
+    assert found[0]["symbols"] == 6.0
+    # of the 66 pairs 18 are of the same tokens, and only those can have the same pathway
+    assert 0 < found[0]["distance"] <= 48 / 66
+    assert found[0]["consistency"] + found[0]["complexity"] == pytest.approx(1.0)
+    assert command(str(tmp_path / "olmoe")) == 2
+    assert "a checkpoint needs something to route" in capsys.readouterr().err
+
+
+def test_measure_refuses_what_it_cannot_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty").mkdir()
+    log = tmp_path / "one.jsonl"
+    log.write_text('{"experts": [[0]], "weights": [[1.0]]}\n', encoding="utf-8")
+    for arguments, message in (
+        ((str(tmp_path / "absent"),), "no such file or folder"),
+        ((str(tmp_path / "empty"),), "neither a config.json, nor router logs"),
+        ((str(log),), "got 1 sample, need at least 2"),
+        ((str(log), "--on", str(log)), "--on is for checkpoints"),
+        ((str(DATA / "broken.jsonl"),), "broken.jsonl:3 field 'experts'"),
+    ):
+        assert command(*arguments) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_impossible_sizes_are_told(run: Run) -> None:
+    one = trial(run)
+    with pytest.raises(UserError, match="phi: got 400"):
+        domains.two_hop(dataclasses.replace(one.config, phi=400.0), one)
