@@ -1,0 +1,1 @@
+"""Electronic circuits: analog ones through SPICE, digital ones as graphs of gates."""
