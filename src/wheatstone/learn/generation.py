@@ -1,6 +1,6 @@
 """Generating: tokens one after the other, each fed back, never the true ones.
 
-Keys and values of what has been read are kept (`Transformer.going_on`), so a new token costs one position. Greedy
+Keys and values of what has been read are kept (`going_on` of the model), so a new token costs one position. Greedy
 decoding is what accuracies are measured with; sampling has temperature, top-k and top-p (Holtzman et al. 2020,
 arXiv:1904.09751), and a mask of allowed tokens for formats whose validity can be decided token by token.
 """
@@ -16,6 +16,7 @@ from annotated_types import Gt, Le
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from wheatstone.learn.models.decoder import Decoder
 from wheatstone.learn.models.transformer import Past, Transformer
 
 Allowed = Callable[[Int[Tensor, "sequence pos"]], Bool[Tensor, "sequence vocab"]]
@@ -37,7 +38,7 @@ class Draw:
 
 @torch.no_grad()
 def generate(
-    model: Transformer,
+    model: Transformer | Decoder,
     prompts: Int[Tensor, "sequence pos"],
     steps: int,
     *,
@@ -59,7 +60,12 @@ def generate(
 
 
 def _generate(
-    model: Transformer, sequences: Tensor, steps: int, draw: Draw | None, stop: int | None, allowed: Allowed | None
+    model: Transformer | Decoder,
+    sequences: Tensor,
+    steps: int,
+    draw: Draw | None,
+    stop: int | None,
+    allowed: Allowed | None,
 ) -> Tensor:
     n_prompt = sequences.shape[1]
     past: list[Past] = []
