@@ -196,3 +196,10 @@ def test_the_state_at_one_position_is_that_of_the_whole_pass(change: dict[str, o
     with torch.no_grad():
         whole = model.resid(tokens)[torch.arange(5), at]
         assert torch.allclose(model.resid_at(tokens, at), whole, atol=1e-5 if "positions" in change else 1e-10)
+
+
+def test_no_rows_have_no_logits() -> None:
+    model = Transformer(TransformerConfig(vocab=5, context=3, d_model=8, n_head=2), torch.Generator().manual_seed(0))
+    none = torch.zeros(0, 3, dtype=torch.int64)
+    assert model(none).shape == (0, 3, 5)
+    assert model.resid_at(none, none[:, 0]).shape == (0, 8)

@@ -126,7 +126,8 @@ class Attention(nn.Module):
 
     def __init__(self, cfg: TransformerConfig) -> None:
         super().__init__()
-        self.n_head, self.dropout, self.rotary = cfg.n_head, cfg.dropout, cfg.positions == "rotary"
+        self.n_head, self.d_head = cfg.n_head, cfg.d_head
+        self.dropout, self.rotary = cfg.dropout, cfg.positions == "rotary"
         self.q = nn.Linear(cfg.d_model, cfg.d_model)
         self.k = nn.Linear(cfg.d_model, cfg.d_model)
         self.v = nn.Linear(cfg.d_model, cfg.d_model)
@@ -144,7 +145,7 @@ class Attention(nn.Module):
         """What every position reads; with `at`, what one position a row reads (`pos` of the result is then 1)."""
         if at is not None:
             return self._at(x, mask, positions, at)
-        split = (*x.shape[:2], self.n_head, -1)
+        split = (*x.shape[:2], self.n_head, self.d_head)
         q, k, v = self.q(x).view(split), self.k(x).view(split), self.v(x).view(split)  # batch pos head d_head
         if self.rotary:
             q, k = rotate(q, positions), rotate(k, positions)
@@ -160,7 +161,7 @@ class Attention(nn.Module):
 
     def heads(self, x: Float[Tensor, "batch pos d_model"], positions: Int[Tensor, " pos"]) -> Heads:
         """Queries, keys and values of every position."""
-        split = (*x.shape[:2], self.n_head, -1)
+        split = (*x.shape[:2], self.n_head, self.d_head)
         q, k, v = self.q(x).view(split), self.k(x).view(split), self.v(x).view(split)
         if self.rotary:
             q, k = rotate(q, positions), rotate(k, positions)
@@ -190,8 +191,9 @@ class Attention(nn.Module):
         at: Int[Tensor, " batch"],
     ) -> Float[Tensor, "batch 1 d_model"]:
         batch, length = x.shape[:2]
-        k, v = self.k(x).view(batch, length, self.n_head, -1), self.v(x).view(batch, length, self.n_head, -1)
-        q = self.q(row_at(x, at)).view(batch, 1, self.n_head, -1)
+        split = (batch, length, self.n_head, self.d_head)
+        k, v = self.k(x).view(split), self.v(x).view(split)
+        q = self.q(row_at(x, at)).view(batch, 1, self.n_head, self.d_head)
         if self.rotary:
             k = rotate(k, positions)
             q = rotate(q.transpose(0, 1), positions[at]).transpose(0, 1)  # one position a row: rows take its place
