@@ -1,0 +1,139 @@
+"""Edge lists, DOT, BIF and words: the same graph from each, the oracle's reasons, every fault with its line."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from wheatstone.bench.errors import InputError, UserError
+from wheatstone.domains.causal.formats import read_graph
+from wheatstone.domains.causal.graphs import Edge, Question, graph_of
+from wheatstone.domains.causal.text import parse_premise, parse_questions
+
+EDGES = {("rain", "wet"), ("sprinkler", "wet"), ("wet", "slippery")}
+FILES = {
+    "a.txt": "# weather\nrain -> wet\n\nsprinkler causes wet.\nwet slippery\n",
+    "a.csv": "cause,effect\nrain,wet\nsprinkler,wet\nwet,slippery\n",
+    "a.tsv": "rain\twet\nsprinkler\twet\nwet\tslippery\n",
+    "a.dot": 'digraph g { // weather\n node [shape=box]; {rain sprinkler} -> wet -> "slippery" [label="x -> y"]; }',
+    "a.gv": "strict digraph {\n rain -> wet\n sprinkler:n -> wet; wet -> slippery\n subgraph s { rain } rankdir=LR }",
+    "a.bif": "network w {}\nvariable rain { type discrete [2] {y, n}; }\nvariable sprinkler { }\nvariable wet { }\n"
+    "variable slippery { }\nprobability ( rain ) { table 0.1, 0.9; }\nprobability ( sprinkler ) {}\n"
+    "probability ( wet | rain, sprinkler ) {}\nprobability ( slippery | wet ) {}\n",
+}
+
+
+def write(folder: Path, name: str, text: str) -> Path:
+    path = folder / name
+    path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
+    return path
+
+
+@pytest.mark.parametrize("name", [*FILES, "a.txt.gz"])
+def test_every_format_gives_the_same_graph(tmp_path: Path, name: str) -> None:
+    found = read_graph(write(tmp_path, name, FILES[name.removesuffix(".gz")]))
+    assert {(found.names[a], found.names[b]) for a, b in found.edges} == EDGES
+
+
+def test_the_oracle_answers_and_says_why(tmp_path: Path) -> None:
+    graph = read_graph(write(tmp_path, "a.csv", FILES["a.csv"]))
+
+    def answer(*question: object) -> tuple[bool, str]:
+        return tuple(graph.answer(Question(*question)))  # type: ignore[arg-type, return-value]
+
+    assert answer("transitivity", "rain", "slippery") == (True, "rain → wet → slippery")
+    assert answer("transitivity", "slippery", "rain")[0] is False
+    assert answer("d_separation", "rain", "sprinkler") == (True, "every path between them is blocked")
+    assert answer("d_separation", "rain", "sprinkler", ("slippery",)) == (False, "open path: rain → wet ← sprinkler")
+    assert answer("d_separation", "rain", "slippery", ("wet",))[0] is True
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.txt", "a b\nb c d\ne\n", "a.txt:2: 3 names in 'b c d'"),
+        ("a.txt", "a -> b\nb -> c\nc -> a\n", "a.txt:3: a cycle: "),
+        ("a.txt", "a -> a\n", "a.txt:1 field 'effect': 'a' causes itself"),
+        ("a.txt", "# nothing\n", "no edges"),
+        ("a.dot", "graph { a -- b }", "no 'digraph'"),
+        ("a.dot", "digraph { a -- b }", "a.dot:1: '--' has no direction"),
+        ("a.dot", "digraph {\n a ->\n}", "a.dot:3: '}' stands where a node must"),
+        ("a.dot", "digraph { a -> b", "the file ends where '}' must follow"),
+        ("a.dot", "digraph { a -> b [x=1\n", "the file ends where ']' must follow"),
+        ("a.dot", "digraph { a -> b } extra", "'extra' is after the last '}'"),
+        ("a.bif", "network x {}", "no 'variable NAME {'"),
+        ("a.bif", "variable a {}\nvariable a {}\nprobability ( a ) {}", "'a' is declared twice"),
+        ("a.bif", "variable a {}\nprobability ( a | b ) {}", "a.bif:2 field 'probability': 'b' is no variable"),
+        ("a.bif", "variable a {}\nprobability ( a, a ) {}", "a.bif:2 field 'probability': 2 variables before '|'"),
+        ("a.xml", "<a/>", "the ending '.xml' names no format"),
+        ("a.txt.gz", "", ""),
+    ],
+)
+def test_every_fault_has_its_place(tmp_path: Path, name: str, text: str, message: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(text.encode() if text else b"no gzip")
+    with pytest.raises(UserError) as caught:
+        read_graph(path)
+    assert (message or "no whole gzip file") in str(caught.value)
+
+
+def test_files_that_cannot_be_opened_are_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such file"):
+        read_graph(tmp_path / "absent.txt")
+    (tmp_path / "folder.txt").mkdir()
+    with pytest.raises(UserError, match="is a directory"):
+        read_graph(tmp_path / "folder.txt")
+    (tmp_path / "latin.txt").write_bytes(b"a b\ncaf\xe9 b\n")
+    with pytest.raises(InputError, match=r"latin.txt:2: not UTF-8"):
+        read_graph(tmp_path / "latin.txt")
+
+
+def test_words_are_read_as_they_are_written() -> None:
+    asked = parse_premise('Rain causes wet. "Wet roads" causes U.S.A. Does Rain cause U.S.A?', "text")
+    assert [edge[:2] for edge in asked.edges] == [("Rain", "wet"), ("Wet roads", "U.S.A")]
+    assert asked.question[:3] == ("transitivity", "Rain", "U.S.A")
+    found = parse_premise("A causes B. Are A and B d-separated given {C, D}?", "text").question
+    assert (found.axiom, found.given) == ("d_separation", ("C", "D"))
+    assert parse_questions("# all\nAre A and B d-separated?\n\nare A and B d-separated given C and D", "q")[
+        1
+    ].given == (
+        "C",
+        "D",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("A causes B. B makes C. Does A cause C?", "'B makes C.' is no statement"),
+        ("A causes B.", "0 questions, must be one"),
+        ("A causes B. Does A cause B? Does B cause A?", "2 questions, must be one"),
+        ("A causes B. Is A B?", "'Is A B?' is no question"),
+    ],
+)
+def test_sentences_that_are_neither_are_told(text: str, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_premise(text, "question")
+    assert message in str(caught.value)
+
+
+def test_questions_about_other_nodes_are_told() -> None:
+    graph = graph_of([Edge("rain", "wet", 1)], "g")
+    questions = [
+        Question("transitivity", "rain", "wett", (), 1),
+        Question("transitivity", "rain", "rain", (), 2),
+        Question("d_separation", "rain", "wet", ("rain",), 3),
+    ]
+    with pytest.raises(InputError) as caught:
+        graph.check(questions, "q.txt")
+    assert str(caught.value) == (
+        "q.txt:1 field 'second': no node 'wett' in the graph. Did you mean 'wet'?\n"
+        "q.txt:2 field 'second': 'rain' is asked about itself; name two different nodes.\n"
+        "q.txt:3 field 'given': 'rain' is asked about and given; the given nodes must be others."
+    )
+    with pytest.raises(InputError, match="no questions"):
+        parse_questions("# none\n", "q.txt")
+    with pytest.raises(InputError, match=r"q.txt:1: 'what' is no question"):
+        parse_questions("what", "q.txt")
