@@ -168,6 +168,7 @@ def test_curves_are_read_as_said() -> None:
     assert math.isnan(spearman([1.0, 2.0, math.nan], [1.0, 2.0, 3.0]))
     assert settles([0.1, 0.96, 0.5, 0.95, 0.97, 0.99, 0.2], 0.95) == 3
     assert settles([0.1, 0.96, 0.97], 0.95) is None
-    assert fall([1.0, 4.0, 3.0, 3.0, 2.0, 2.0, 1.0, 1.0]) == pytest.approx(0.75)
-    assert fall([4.0, 2.0, 2.0, 2.0], start=1) == 0.0
-    assert math.isnan(fall([0.0, 0.0]))
+    assert fall([1.0, 5.0, 3.0, 4.0, 2.0, 2.0, 1.0, 1.0]) == pytest.approx(0.75)
+    assert fall([2.0, 2.0, 2.0, 9.0, 2.0, 2.0, 2.0, 2.0]) == pytest.approx(1 - 6 / 13)
+    assert math.isnan(fall([0.0, 0.0, 0.0]))
+    assert math.isnan(fall([1.0, 0.5]))

@@ -43,10 +43,11 @@ def settles(values: Sequence[float], at_least: float, times: int = 3) -> int | N
     return None
 
 
-def fall(values: Sequence[float], start: int = 0) -> float:
-    """How far the last quarter of a curve lies below its highest point from `start` on, as a share of that point."""
-    found = np.asarray(values[start:], float)
-    if not len(found) or np.isnan(found).any() or found.max() <= 0:
+def fall(values: Sequence[float]) -> float:
+    """How far the last quarter of a curve lies below its peak, as a share of it; the peak is the highest mean of three
+    consecutive values, so that one noisy value is none. NaN for fewer than three, or a peak that is not above 0."""
+    found = np.asarray(values, float)
+    if len(found) < 3 or np.isnan(found).any():
         return float("nan")
-    tail = found[-max(1, len(found) // 4) :]
-    return 1.0 - float(tail.mean()) / float(found.max())
+    peak = float((found[:-2] + found[1:-1] + found[2:]).max()) / 3
+    return 1.0 - float(found[-max(1, len(found) // 4) :].mean()) / peak if peak > 0 else float("nan")

@@ -41,7 +41,7 @@ class Config(Recipe):
     """Entities of the comparison domain, with four attributes of ten values."""
     n_noise: Annotated[int, Gt(1)] = 1000
     """Questions of the domain whose answers are drawn at random."""
-    repeat: Annotated[int, Gt(0)] = 4
+    repeat: Annotated[int, Gt(0)] = 1
     """Times that each question of the addition domain is in the training rows: it is learnt last."""
     test_share: Annotated[float, Gt(0), Lt(1)] = 0.05
     """Share of the two-hop chains of known facts that are kept as the test."""

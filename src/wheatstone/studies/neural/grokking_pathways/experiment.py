@@ -54,7 +54,8 @@ PER_DOMAIN = {
     "memorised": "step at which the domain is memorised: training accuracy >= 0.95 in three evaluations; NaN if never",
     "lag": "steps from then to generalising, test accuracy >= 0.9 in three evaluations; negative where that is sooner; "
     "never generalised counts as the end of the run; NaN if never memorised",
-    "drop": "fall of the distance of related pathways: 1 - mean of the last quarter of the run / peak",
+    "drop": "fall of the distance of related pathways: 1 - mean of the last quarter of the run / peak, which is the "
+    "highest mean of three consecutive evaluations",
     "drop_unrelated": "the same for pairs of any two training questions",
     "rise": "rise of consistency from its lowest point to the mean of the last quarter of the run [-2, 2]",
     "window": "evaluations from memorising to the end, which the correlations rest on (a whole number)",
