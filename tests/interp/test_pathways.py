@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from wheatstone.interp.monitors import fall, ranks, settles, spearman
+from wheatstone.interp.monitors import fall, ranks, settles, spearman, tells
 from wheatstone.interp.pathways import (
     NOTHING,
     centred,
@@ -157,15 +157,18 @@ def test_pairs_are_of_different_rows_and_related_ones_share_their_key() -> None:
 def test_rank_correlation_is_scipys(points: list[tuple[int, int]]) -> None:
     x, y = ([float(point[side]) for point in points] for side in (0, 1))
     if len(set(x)) > 1 and len(set(y)) > 1:
-        assert spearman(x, y) == pytest.approx(spearmanr(x, y).statistic)
+        assert spearman(x, y) == tells(x, y) == pytest.approx(spearmanr(x, y).statistic)
     else:
-        assert spearman(x, y) == 0.0
+        assert math.isnan(spearman(x, y))
+        assert tells(x, y) == 0.0
 
 
 def test_curves_are_read_as_said() -> None:
     assert ranks([3.0, 1.0, 3.0]).tolist() == [2.5, 1.0, 2.5]
-    assert math.isnan(spearman([1.0, 2.0], [1.0, 2.0]))
-    assert math.isnan(spearman([1.0, 2.0, math.nan], [1.0, 2.0, 3.0]))
+    assert (spearman([1.0, 2.0], [1.0, 2.0]), spearman([1.0, 2.0], [2.0, 1.0])) == pytest.approx((1.0, -1.0))
+    assert math.isnan(tells([1.0, 2.0], [1.0, 2.0]))
+    assert math.isnan(tells([1.0, 2.0, math.nan], [1.0, 2.0, 3.0]))
+    assert math.isnan(spearman([], []))
     assert settles([0.1, 0.96, 0.5, 0.95, 0.97, 0.99, 0.2], 0.95) == 3
     assert settles([0.1, 0.96, 0.97], 0.95) is None
     assert fall([1.0, 5.0, 3.0, 4.0, 2.0, 2.0, 1.0, 1.0]) == pytest.approx(0.75)

@@ -12,25 +12,32 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+Numbers = Sequence[float] | npt.NDArray[np.integer | np.floating]
 
 
-def ranks(values: Sequence[float]) -> Floats:
+def ranks(values: Numbers) -> npt.NDArray[np.float64]:
     """Ranks from 1; equal values share the mean of theirs."""
-    found = np.asarray(values, float)
-    below = (found[:, None] > found).sum(1)
-    return below + ((found[:, None] == found).sum(1) + 1) / 2
+    _, inverse, counts = np.unique(np.asarray(values), return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    return (ends - (counts - 1) / 2)[inverse]
 
 
-def spearman(x: Sequence[float], y: Sequence[float]) -> float:
-    """Spearman's rank correlation in [-1, 1]; 0 where a side is constant, since then it foretells nothing; NaN below
-    three points, or with a NaN."""
-    if len(x) < 3 or np.isnan([*x, *y]).any():
+def spearman(x: Numbers, y: Numbers) -> float:
+    """Spearman's rank correlation in [-1, 1]; NaN below two points, with a NaN, and where a side is constant."""
+    if len(x) < 2 or np.isnan(np.asarray(x, float)).any() or np.isnan(np.asarray(y, float)).any():
         return float("nan")
     a, b = ranks(x), ranks(y)
-    a, b = a - a.mean(), b - b.mean()
-    size = float(np.sqrt((a @ a) * (b @ b)))
-    return float(a @ b) / size if size else 0.0
+    if a.std() == 0 or b.std() == 0:
+        return float("nan")
+    return float(np.corrcoef(a, b)[0, 1])
+
+
+def tells(monitor: Numbers, test: Numbers) -> float:
+    """`spearman` of evaluations: 0 where a side is constant, since it foretells nothing; NaN below three of them."""
+    if len(monitor) < 3 or np.isnan(np.asarray(monitor, float)).any() or np.isnan(np.asarray(test, float)).any():
+        return float("nan")
+    found = spearman(monitor, test)
+    return 0.0 if np.isnan(found) else found
 
 
 def settles(values: Sequence[float], at_least: float, times: int = 3) -> int | None:

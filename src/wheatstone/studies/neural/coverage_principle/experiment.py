@@ -13,11 +13,12 @@ from wheatstone.domains.compositions import SHAPES, Composition, Ints, compose, 
 from wheatstone.domains.coverage.classes import Classes, classes
 from wheatstone.domains.coverage.graph import Coverage, SubstitutionGraph, coverage, direct_cutoff
 from wheatstone.domains.coverage.predict import nearest, substitute
+from wheatstone.interp.monitors import spearman
 from wheatstone.learn.models.transformer import Transformer
 from wheatstone.learn.replicas import Trained
 from wheatstone.learn.training import Fitted, Training
 from wheatstone.studies.neural.coverage_principle.config import Config
-from wheatstone.studies.neural.coverage_principle.ordering import ordering, spearman
+from wheatstone.studies.neural.coverage_principle.ordering import ordering
 from wheatstone.studies.neural.coverage_principle.representation import (
     BRIDGE_POSITION,
     best_gap,

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from wheatstone.domains.compositions import Ints
+from wheatstone.interp.monitors import spearman
 
 NAN = float("nan")
 
@@ -22,21 +23,6 @@ class Ordering(NamedTuple):
     """Accuracy of the third with the smallest."""
     matched: float
     """Top minus bottom third within tests whose fragments are equally frequent in training, mean over frequencies."""
-
-
-def ranks(values: Ints) -> np.ndarray:
-    """Ranks from 1 on, ties share their mean."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    return (ends - (counts - 1) / 2)[inverse]
-
-
-def spearman(a: Ints, b: Ints) -> float:
-    """Spearman's rank correlation; NaN where one of the two is constant."""
-    x, y = ranks(a), ranks(b)
-    if not len(x) or x.std() == 0 or y.std() == 0:
-        return NAN
-    return float(np.corrcoef(x, y)[0, 1])
 
 
 def thirds(cutoff: Ints, right: Ints, rng: np.random.Generator) -> tuple[float, float]:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from wheatstone.bench.run import Trial
-from wheatstone.interp.monitors import fall, settles, spearman
+from wheatstone.interp.monitors import fall, settles, tells
 from wheatstone.interp.pathways import (
     Floats,
     centred,
@@ -179,7 +179,7 @@ def of_domain(history: Sequence[Point], domain: str) -> dict[str, float]:
     start = len(steps) if memorised is None else memorised
     generalised = settles(test, GENERALISED)
     by = {
-        f"by_{name}": spearman([sign * value for value in curves[name][start:]], test[start:])
+        f"by_{name}": tells([sign * value for value in curves[name][start:]], test[start:])
         for name, sign in MONITORS.items()
     }
     lead = max(1, round(LATER * len(steps)))
@@ -197,9 +197,9 @@ def of_domain(history: Sequence[Point], domain: str) -> dict[str, float]:
         "rise": rise(curves["consistency"]),
         "window": float(len(steps) - start),
         **by,
-        "by_distance_differences": spearman(np.diff(near[start:]).tolist(), np.diff(test[start:]).tolist()),
-        "by_distance_later": spearman(near[start : len(near) - lead], test[start + lead :]),
-        "by_distance_whole": spearman(near, test),
+        "by_distance_differences": tells(np.diff(near[start:]).tolist(), np.diff(test[start:]).tolist()),
+        "by_distance_later": tells(near[start : len(near) - lead], test[start + lead :]),
+        "by_distance_whole": tells(near, test),
     }
 
 
