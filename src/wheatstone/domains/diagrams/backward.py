@@ -255,6 +255,11 @@ class _Builder:
                 left = self.do(Elementwise("sub", 2), self.do(Elementwise("sub", 2), gradient, level), along)
                 rstd = self.do(Reduce("rstd", leaf.over, leaf.eps), value)
                 return self.times(left, self.spread_like(rstd, source))
+            case "rms":  # (g - y mean(y g)) / rms
+                share = self.do(Reduce("mean", leaf.over), self.times(gradient, output))
+                left = self.do(Elementwise("sub", 2), gradient, self.times(output, self.spread_like(share, source)))
+                rrms = self.do(Reduce("rrms", leaf.over, leaf.eps), value)
+                return self.times(left, self.spread_like(rrms, source))
             case "max":  # in equal parts to all that are largest, as torch's amax
                 largest = self.do(Elementwise("equal", 2), value, self.spread_like(output, source))
                 count = self.do(Reduce("sum", leaf.over), largest)

@@ -98,7 +98,7 @@ def single_operations(program: Program, step: Step) -> Size:
             return made
         case Reduce():
             read = program.arrays[step.inputs[0]].size
-            return {"softmax": 3, "normalise": 5, "rstd": 4}.get(step.leaf.function, 1) * read
+            return {"softmax": 3, "normalise": 5, "rstd": 4, "rms": 4, "rrms": 3}.get(step.leaf.function, 1) * read
         case Fold():
             return program.arrays[step.inputs[0]].size
         case _:
@@ -126,7 +126,7 @@ def saved(program: Program) -> set[int]:
             case Reduce():
                 if leaf.function == "softmax":
                     kept.add(home[step.output])
-                elif leaf.function in ("normalise", "max", "rstd"):
+                elif leaf.function in ("normalise", "max", "rstd", "rms", "rrms"):
                     kept.add(home[step.inputs[0]])
             case _:
                 pass

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from wheatstone.bench.diagram import DiagramBox, DiagramStroke, DiagramText
 from wheatstone.bench.exhibit import Diagram
-from wheatstone.domains.diagrams.glyphs import LETTER, MEMBERS, PITCH, Cell, Parts, Port, leaf_cell, stack
+from wheatstone.domains.diagrams.glyphs import LETTER, MEMBERS, PITCH, Cell, Parts, Port, box_cell, leaf_cell, stack
 from wheatstone.domains.diagrams.program import Program, Scope, Step, check
 from wheatstone.domains.diagrams.terms import Bias, Map, Term
 from wheatstone.domains.diagrams.types import Axis, Obj, Size
@@ -26,6 +26,8 @@ SMALL = 5.4
 MARGIN, FENCE, FENCE_TOP = 16.0, 11.0, 22.0
 BEND = 26.0
 """Room for wires to change their heights between two columns."""
+TALLEST = 1900.0
+"""Pixels of a drawing that is still read as one; a taller one opens fewer of its blocks."""
 ROW = 30.0
 """Between two rows of a drawing that goes on below."""
 
@@ -58,20 +60,35 @@ def draw(
     title: str = "",
     caption: str = "",
     width: float = 1100,
+    detail: int | None = None,
 ) -> Diagram:
     """The term as a drawing that a report can hold; repeated blocks once with how often.
 
+    `detail` is how many fences deep blocks are opened, deeper ones being one box; None opens as many as stay readable.
     Raises DiagramError when the term has no type on `domain`.
     """
     program = check(term, domain, sizes, unroll=False)
-    return draw_program(program, name=name, title=title, caption=caption, width=width)
+    return draw_program(program, name=name, title=title, caption=caption, width=width, detail=detail)
 
 
 def draw_program(
-    program: Program, *, name: str = "diagram", title: str = "", caption: str = "", width: float = 1100
+    program: Program,
+    *,
+    name: str = "diagram",
+    title: str = "",
+    caption: str = "",
+    width: float = 1100,
+    detail: int | None = None,
 ) -> Diagram:
     """A program as a drawing at most about `width` pixels wide."""
-    artist = _Artist(program)
+    if detail is None:
+        deepest = max((len(step.scope) for step in program.steps), default=0)
+        for depth in range(deepest, -1, -1):
+            drawn = draw_program(program, name=name, title=title, caption=caption, width=width, detail=depth)
+            if drawn.height <= TALLEST:
+                return drawn
+        return draw_program(program, name=name, title=title, caption=caption, width=width, detail=deepest)
+    artist = _Artist(program, detail)
     cell = artist.layout(_grouped(program.steps, 0), program.inputs, program.outputs, width - 2 * MARGIN, whole=True)
     parts = Parts()
     parts.add(cell.parts, MARGIN, MARGIN)
@@ -155,8 +172,10 @@ class _Row:
 
 
 class _Artist:
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, detail: int) -> None:
         self.program = program
+        self.detail = detail
+        self.depth = 0
         self.arrays = program.arrays
         self.uses = program.uses()
         self.named: set[str] = set()
@@ -393,10 +412,14 @@ class _Artist:
         read = {at for step in self.program.steps if id(step) not in outside for at in step.inputs}
         read |= set(self.program.outputs)
         made = [step.output for step in steps if step.output in read] or [steps[-1].output]
-        inner = self.layout(group.items, reads, made, width - 2 * FENCE - 8)
         scope = group.scope
         times = f"× {scope.times}" if scope.times > 1 else ""
         name = ", ".join(word for word in (scope.name, times) if word)
+        if self.depth >= self.detail:
+            return box_cell(name or "block", reads, made, self.arrays, any(step.weight for step in steps))
+        self.depth += 1
+        inner = self.layout(group.items, reads, made, width - 2 * FENCE - 8)
+        self.depth -= 1
         wide = max(inner.width, LETTER * len(name) + 6) + 2 * FENCE
         high = inner.height + FENCE_TOP + FENCE
         parts = Parts()
@@ -409,14 +432,7 @@ class _Artist:
             self._level(parts, port, 0, 0, FENCE)
         for port in right:
             self._level(parts, port, 0, FENCE + inner.width, wide)
-        known = {axis.name for value in reads for axis in self.arrays[value].axes}
-        fresh = frozenset(
-            (port.value, at)
-            for port in right
-            for at, axis in enumerate(self.arrays[port.value].axes)
-            if axis.name not in known
-        )
-        return Cell(wide, high, left, right, parts, fresh)
+        return Cell(wide, high, left, right, parts)
 
 
 def _key(axis: Axis) -> str:

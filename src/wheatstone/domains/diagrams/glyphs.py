@@ -7,6 +7,7 @@ contracted meet at a dot. Coordinates are pixels from the cell's top left corner
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -124,12 +125,12 @@ def label(leaf: Leaf, bias: bool) -> str:
     """What stands in the box."""
     match leaf:
         case Map():
-            name = _short(leaf.matrix.name)
+            name = leaf.matrix.label or _short(leaf.matrix.name, "linear")
             if not leaf.source and not leaf.target:
                 return "gain, bias" if bias else "gain"
             return f"{name} + b" if bias else name
         case Bias():
-            return "+ " + _short(leaf.vector.name)
+            return "+ " + (leaf.vector.label or _short(leaf.vector.name, "bias"))
         case Elementwise():
             if leaf.value is None:
                 return leaf.function
@@ -149,7 +150,7 @@ def label(leaf: Leaf, bias: bool) -> str:
         case Insert():
             return f"at {leaf.start}"
         case Embed():
-            return _short(leaf.table.name)
+            return leaf.table.label or _short(leaf.table.name, "embed")
         case _:
             return title(leaf)
 
@@ -353,22 +354,54 @@ def _merged(leaf: Leaf, inputs: Sequence[int], output: int, sources: Sequence[Ar
     )
 
 
+def box_cell(
+    name: str, inputs: Sequence[int], outputs: Sequence[int], arrays: Sequence[Array], is_learned: bool
+) -> Cell:
+    """A block that is not opened: its name in a box with all its wires."""
+    ys, height = stack([arrays[at] for at in inputs])
+    ends, out_height = stack([arrays[at] for at in outputs])
+    total = max(height, out_height) + PITCH / 2
+    left = [[y + (total - PITCH / 2 - height) / 2 for y in one] for one in ys]
+    right = [[y + (total - PITCH / 2 - out_height) / 2 for y in one] for one in ends]
+    letter = HEAVY if is_learned else LETTER
+    width = max(40.0, letter * len(name) + 24)
+    parts = Parts()
+    for at, heights in zip(inputs, left, strict=True):
+        for y in heights:
+            parts.wire(0, y, 6, y, dashed=not arrays[at].axes)
+    for at, heights in zip(outputs, right, strict=True):
+        for y in heights:
+            parts.wire(width - 6, y, width, y, dashed=not arrays[at].axes)
+    tone, stroke = ("learned", BOLD) if is_learned else ("ink", THIN)
+    types = ", ".join(str(arrays[at]) for at in inputs), ", ".join(str(arrays[at]) for at in outputs)
+    told = f"{name}: {types[0]} -> {types[1]}"
+    parts.boxes.append(DiagramBox(5, 1, width - 10, total - 2, tone, stroke=stroke, radius=6, about=told))
+    parts.texts.append(DiagramText(width / 2, total / 2, name, tone, 10.5, bold=is_learned))
+    known = {axis.name for at in inputs for axis in arrays[at].axes}
+    fresh = frozenset((at, n) for at in outputs for n, axis in enumerate(arrays[at].axes) if axis.name not in known)
+    ports = [Port(at, heights) for at, heights in zip(inputs, left, strict=True)]
+    return Cell(
+        width, total, ports, [Port(at, heights) for at, heights in zip(outputs, right, strict=True)], parts, fresh
+    )
+
+
 def about(leaf: Leaf, source: Array, target: Array) -> str:
     """What a pointer on the box reads: the operation, its weight, both types."""
     weight = f" {leaf.weight.name}" if leaf.weight is not None else ""
     return f"{title(leaf)}{weight}: {source} -> {target}"
 
 
-def _short(name: str) -> str:
-    """'blocks.{}.attn.q.weight' -> 'q'."""
+def _short(name: str, otherwise: str) -> str:
+    """'blocks.{}.attn.q.weight' -> 'q'; what has only numbers for a name goes by what it does."""
     words = [word for word in name.split(".") if word not in ("weight", "bias", "{}") and not word.isdigit()]
-    return words[-1] if words else name
+    return words[-1] if words else otherwise
 
 
 def _number(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.3g}"
-    return str(value).replace("**", "^").replace("sqrt(", "√(").replace("√(k)", "√k").replace("*", "·")
+    said = re.sub(r"sqrt\((\w+)\)", r"√\1", str(value))
+    return said.replace("**", "^").replace("sqrt(", "√(").replace("*", "·")
 
 
 def _moved_stroke(stroke: DiagramStroke, x: float, y: float) -> DiagramStroke:

@@ -31,9 +31,9 @@ from wheatstone.domains.diagrams.terms import (
 )
 from wheatstone.domains.diagrams.types import Array, Axis, Obj, Size, demand_same, is_same, obj_text, product, refuse
 
-KEEPS = ("softmax", "normalise")
+KEEPS = ("softmax", "normalise", "rms")
 """Reductions that leave the axes in place."""
-DROPS = ("sum", "mean", "max", "rstd")
+DROPS = ("sum", "mean", "max", "rstd", "rrms")
 
 
 def result(leaf: Leaf, arrays: Obj) -> Array:
@@ -148,6 +148,8 @@ def windows(leaf: Window, size: Size) -> Size:
             text = f"window: stride {leaf.stride} does not divide {room} on axis {leaf.axis} of size {size}, so the "
             refuse(leaf.at, f"{text}last {room % leaf.stride} would be left out")
         return room // leaf.stride + 1
+    if leaf.stride == 1:
+        return cast(Size, room + 1)
     return room / leaf.stride + 1 if leaf.exact else cast(Size, sympy.floor(room / leaf.stride) + 1)
 
 

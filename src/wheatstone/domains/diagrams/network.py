@@ -81,9 +81,10 @@ class Network(nn.Module):
         for name, one in self.program.weights.items():
             if one.weight.kind == "ones":
                 continue
-            if name not in state:
-                raise UserError(f"weight '{name}' is not in the state; it has {', '.join(list(state)[:6])} ...")
-            self.value_of(name).copy_(as_drawn(one, state[name]))
+            if one.weight.name not in state:
+                there = ", ".join(list(state)[:6])
+                raise UserError(f"weight '{one.weight.name}' is not in the state, which has {there} ...")
+            self.value_of(name).copy_(as_drawn(one, state[one.weight.name]))
         return self
 
     def gradients(self) -> dict[str, Tensor]:
@@ -284,6 +285,10 @@ class Torch(Library):
                 return centred * torch.rsqrt(centred.square().mean(axes, keepdim=True) + leaf.eps)
             case "rstd":
                 return torch.rsqrt(x.var(axes, unbiased=False) + leaf.eps)
+            case "rms":
+                return x * torch.rsqrt(x.square().mean(axes, keepdim=True) + leaf.eps)
+            case "rrms":
+                return torch.rsqrt(x.square().mean(axes) + leaf.eps)
             case "max":
                 return x.amax(axes)
             case "mean":
@@ -344,6 +349,10 @@ class Numpy(Library):
                 return (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + leaf.eps)
             case "rstd":
                 return 1 / np.sqrt(x.var(axes) + leaf.eps)
+            case "rms":
+                return x / np.sqrt(np.square(x).mean(axes, keepdims=True) + leaf.eps)
+            case "rrms":
+                return 1 / np.sqrt(np.square(x).mean(axes) + leaf.eps)
             case "max":
                 return x.max(axes)
             case "mean":

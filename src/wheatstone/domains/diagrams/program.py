@@ -280,6 +280,8 @@ class _Elaboration:
         visible = result(leaf, seen)
         if self.hidden:
             inputs = self._aligned(leaf, inputs)
+            if isinstance(leaf, Order):
+                leaf = Order((*(axis.name for axis in self._hidden_axes(inputs)), *leaf.axes), at=leaf.at)
             if isinstance(leaf, Contract):
                 whole = self._around(inputs, visible)
             else:
@@ -357,8 +359,9 @@ class _Elaboration:
                 axes = (Axis("vocab", leaf.vocab), leaf.axis)
             case _:
                 raise TypeError(f"{type(leaf).__name__} has no weight")
-        name, shape = self._name(weight), Array(axes)
-        known = self.weights.setdefault(name, Parameter(dataclasses.replace(weight, name=name), shape))
+        full, shape = self._name(weight), Array(axes)
+        name = full if weight.rows is None else f"{full}[{weight.rows[0]}:{weight.rows[1]}]"
+        known = self.weights.setdefault(name, Parameter(dataclasses.replace(weight, name=full), shape))
         for one, other in zip(known.array.axes, axes, strict=False):
             demand_same(leaf.at, f"weight {name} is both '{known.array}' and '{shape}'", one.size, other.size)
         if len(known.array.axes) != len(axes):

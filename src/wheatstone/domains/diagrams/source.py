@@ -231,6 +231,10 @@ def _reduction(leaf: Reduce, x: str, dims: tuple[int, ...]) -> str:
             return f"{centred} * torch.rsqrt({x}.var({dim}, unbiased=False, keepdim=True) + {leaf.eps!r})"
         case "rstd":
             return f"torch.rsqrt({x}.var({dim}, unbiased=False) + {leaf.eps!r})"
+        case "rms":
+            return f"{x} * torch.rsqrt({x}.square().mean({dim}, keepdim=True) + {leaf.eps!r})"
+        case "rrms":
+            return f"torch.rsqrt({x}.square().mean({dim}) + {leaf.eps!r})"
         case "max":
             return f"{x}.amax({dim})"
         case _:

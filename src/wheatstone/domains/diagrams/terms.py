@@ -35,6 +35,8 @@ class Weight:
     """The part of the stored array's first axis that this is."""
     everywhere: bool = False
     """The same array in every copy of a `Repeat`."""
+    label: str = ""
+    """What a drawing calls it, where that is not the last word of its name."""
 
 
 @dataclass(frozen=True)

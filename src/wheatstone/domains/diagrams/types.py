@@ -79,6 +79,15 @@ def is_same(one: Size, other: Size) -> bool:
     return one == other or sympy.simplify(sympy.sympify(one) - other) == 0
 
 
+def quotient(size: Size, by: int) -> Size:
+    """A part of a size. Raises DiagramError when a known size is not divisible."""
+    if isinstance(size, int):
+        if size % by:
+            raise DiagramError(f"{size} is not divisible by {by}")
+        return size // by
+    return size / by
+
+
 def product(sizes: Iterable[Size]) -> Size:
     """The product of sizes, 1 of none."""
     made: Any = 1
