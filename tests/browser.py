@@ -15,6 +15,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,8 @@ class Browser:
     def wait(self, condition: str, patience: float = 20.0) -> Any:
         """Waits until an expression is true in the page, and returns its value."""
         deadline = time.monotonic() + patience
-        while not (value := self.run(condition)):
+        asked = f"(() => {{ const value = ({condition}); return value instanceof Node ? true : value; }})()"
+        while not (value := self.run(asked)):
             assert time.monotonic() < deadline, f"never true: {condition}"
             time.sleep(0.03)
         return value
@@ -201,6 +203,17 @@ class Browser:
         self.run("1")
         sent = (event["params"] for event in self.events if event.get("method") == "Network.requestWillBeSent")
         return [one["request"]["url"] for one in sent]
+
+
+def violations(browser: Browser) -> list[tuple[str, str, list[str]]]:
+    """What axe-core calls serious or critical in the page: rule, effect, the elements."""
+    browser.run(files("axe_core_python").joinpath("axe.min.js").read_text(encoding="utf-8") + ";0")
+    found: Any = browser.run("axe.run(document, {resultTypes: ['violations']}).then((done) => done.violations)")
+    return [
+        (one["id"], one["impact"], [node["html"][:200] for node in one["nodes"]])
+        for one in found
+        if one["impact"] in ("serious", "critical")
+    ]
 
 
 @contextmanager

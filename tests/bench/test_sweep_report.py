@@ -269,8 +269,8 @@ def test_serve_finds_the_points(swept: Any, toy: Study[Any], tmp_path: Path) -> 
     ]
     with TestClient(make_app(tmp_path), base_url="http://localhost") as client:
         page = client.get("/").text
-        assert "2 points, 2 finished" in page
-        assert page.count("<article") == 2
+        assert "2 of 2 finished." in page
+        assert page.count('id="run-sweep/points/') == 2
         assert client.get("/runs/sweep/").text.startswith("<!doctype html>")
         for address in ("/runs/sweep/points/spread%3D3/", "/runs/sweep/points/spread%3D3/report.html"):
             assert client.get(address).text == "<!doctype html>its own page"

@@ -350,11 +350,16 @@ def curve_line(run: Run, metric: str, arm: str, label: str) -> Line:
     seed stops earlier than the others. Steps at which a seed logged NaN are left out. The band is empty (NaN) where
     fewer than two seeds have a value.
     """
+    return mean_line([logged for _, logged in sorted(run.curves(metric, arm).items())], label, arm)
+
+
+def mean_line(seeds: Iterable[Iterable[tuple[float, float]]], label: str, arm: str | None = None) -> Line:
+    """The same of (step, value) pairs, one sequence a seed."""
     from wheatstone.bench.verdict import t_interval
 
     curves = [
         sorted(points)
-        for _, logged in sorted(run.curves(metric, arm).items())
+        for logged in seeds
         if (points := {step: value for step, value in logged if not math.isnan(value)}.items())
     ]
     steps = sorted({step for curve in curves for step, _ in curve})
@@ -368,7 +373,7 @@ def curve_line(run: Run, metric: str, arm: str, label: str) -> Line:
     return Line(label, x=steps, y=y, low=low, high=high, arm=arm)
 
 
-def _held(curve: Sequence[tuple[int, float]], steps: Sequence[int]) -> list[float]:
+def _held(curve: Sequence[tuple[float, float]], steps: Sequence[float]) -> list[float]:
     """The curve at `steps`: linear between its points, its last value after them, NaN before them."""
     read, at = [], 0
     for step in steps:

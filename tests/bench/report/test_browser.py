@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.bench.exhibit_cases import HOSTILE
 from tests.bench.report.conftest import Reported
-from tests.browser import BROWSER, WHY, Browser, browsing
+from tests.browser import BROWSER, WHY, Browser, browsing, violations
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason=WHY)
-AXE = files("axe_core_python").joinpath("axe.min.js")
 
 
 @pytest.fixture(scope="module")
@@ -29,17 +26,6 @@ def opened(browser: Browser, reported: Reported) -> Browser:
     browser.media()
     browser.open((reported.run.path / "report.html").as_uri())
     return browser
-
-
-def violations(browser: Browser) -> list[tuple[str, str, list[str]]]:
-    """What axe-core calls serious or critical: rule, effect, the elements."""
-    browser.run(AXE.read_text(encoding="utf-8") + ";0")
-    found: Any = browser.run("axe.run(document, {resultTypes: ['violations']}).then((done) => done.violations)")
-    return [
-        (one["id"], one["impact"], [node["html"][:200] for node in one["nodes"]])
-        for one in found
-        if one["impact"] in ("serious", "critical")
-    ]
 
 
 def test_the_page_asks_for_nothing_and_complains_of_nothing(opened: Browser, reported: Reported) -> None:

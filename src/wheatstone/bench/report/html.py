@@ -13,7 +13,7 @@ from typing import Any
 from wheatstone.bench.draw.theme import number
 
 Child = object
-VOID = {"img", "meta"}
+VOID = {"img", "input", "meta"}
 """Elements without content or end tag."""
 
 
@@ -71,11 +71,11 @@ THEME_SWITCH = Html('<button type="button" class="theme" hidden>Colours</button>
 def page(title: str, style: str, *body: Child, connect: str = "'none'") -> Html:
     """A whole page. Its content policy forbids every request, so a report that is opened tells nobody.
 
-    `connect` is what scripts may ask: "'self'" for a page that follows its own server.
+    `connect` is what scripts and forms may ask: "'self'" for a page that follows its own server.
     """
     policy = (
         "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; "
-        f"connect-src {connect}; base-uri 'none'; form-action 'none'"
+        f"connect-src {connect}; base-uri 'none'; form-action {connect}"
     )
     head = join(
         [

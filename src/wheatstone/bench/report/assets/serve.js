@@ -1,78 +1,72 @@
-// Follows the runs: asks for their state every few seconds, and draws the curves of those that are unfolded.
+// Follows the runs through the server's own stream of events: rows of the list change in place, and the curves of a run
+// grow, except for a plot that somebody is looking at closely.
 (() => {
-  const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#8C7A00"];
-  const SVG = "http://www.w3.org/2000/svg";
-  const make = (name, attributes, ...children) => {
-    const element = name.startsWith("svg:") ? document.createElementNS(SVG, name.slice(4)) : document.createElement(name);
-    Object.entries(attributes).forEach(([key, value]) => element.setAttribute(key, value));
-    element.append(...children);
-    return element;
-  };
-  const short = (value) => (Math.abs(value) >= 1e5 || (value && Math.abs(value) < 1e-3) ? value.toExponential(1) : String(+value.toPrecision(4)));
+  const list = document.querySelector("table.runs tbody"), live = document.getElementById("live");
 
-  // One small plot: a polyline a seed, one colour an arm.
-  const plot = (title, byArm, arms) => {
-    const width = 340, height = 190, left = 46, right = 10, top = 10, bottom = 26;
-    const points = Object.values(byArm).flatMap((seeds) => Object.values(seeds).flat()).filter(([, y]) => y !== null);
-    const svg = make("svg:svg", { viewBox: `0 0 ${width} ${height}`, width: "100%", role: "img", "aria-label": title, "font-size": 11 });
-    const box = make("figure", { style: "flex:1 1 300px;max-width:520px" }, make("figcaption", {}, title), svg);
-    if (!points.length) return box;
-    const xs = points.map(([x]) => x), ys = points.map(([, y]) => y);
-    const [x0, x1] = [Math.min(...xs), Math.max(...xs)];
-    let [y0, y1] = [Math.min(...ys), Math.max(...ys)];
-    if (y0 === y1) [y0, y1] = [y0 - 0.5, y1 + 0.5];
-    const px = (x) => left + ((width - left - right) * (x - x0)) / (x1 - x0 || 1);
-    const py = (y) => top + ((height - top - bottom) * (y1 - y)) / (y1 - y0);
-    for (const y of [y0, (y0 + y1) / 2, y1]) {
-      svg.append(make("svg:line", { x1: left, x2: width - right, y1: py(y), y2: py(y), style: "stroke:var(--grid)" }));
-      svg.append(make("svg:text", { x: left - 6, y: py(y) + 4, "text-anchor": "end", style: "fill:var(--muted)" }, short(y)));
+  // The list: filter, mark two, follow.
+  const filter = document.getElementById("filter");
+  const apply = () => {
+    if (!list || !filter) return;
+    const text = filter.elements.text.value.trim().toLowerCase();
+    const [state, family, verdict] = ["state", "family", "verdict"].map((name) => filter.elements[name].value);
+    for (const row of list.rows) {
+      if (row.dataset.sweep !== undefined) continue;
+      const { dataset } = row;
+      row.hidden = (text && !(dataset.text ?? row.id.toLowerCase()).includes(text)) || (state && dataset.state !== state)
+        || (family && dataset.family !== family) || (verdict && !(dataset.verdict ?? "").split(" ").includes(verdict));
     }
-    svg.append(make("svg:text", { x: left, y: height - 8, style: "fill:var(--muted)" }, short(x0)));
-    svg.append(make("svg:text", { x: width - right, y: height - 8, "text-anchor": "end", style: "fill:var(--muted)" }, `step ${short(x1)}`));
-    Object.entries(byArm).forEach(([arm, seeds]) => Object.values(seeds).forEach((curve) => {
-      const path = curve.map(([x, y], at) => (y === null ? "" : `${at && curve[at - 1][1] !== null ? "L" : "M"}${px(x).toFixed(1)} ${py(y).toFixed(1)}`)).join("");
-      svg.append(make("svg:path", { d: path, fill: "none", stroke: COLOURS[arms.indexOf(arm) % COLOURS.length], "stroke-width": 1.6, opacity: 0.85 }));
-    }));
-    return box;
   };
-  const legend = (arms) => make("p", { class: "about" }, ...arms.flatMap((arm, at) => [
-    make("span", { class: "nowrap", style: "margin-right:1.2em" },
-      make("span", { class: "swatch", style: `background:${COLOURS[at % COLOURS.length]}` }), arm),
-  ]));
-
-  const draw = async (details) => {
-    const reply = await fetch(`/api/runs/${encodeURIComponent(details.dataset.run)}/metrics`);
-    if (!reply.ok) return;
-    const { arms, curves } = await reply.json();
-    const plots = Object.entries(curves).map(([metric, byArm]) => plot(metric, byArm, arms));
-    const row = make("div", { style: "display:flex;flex-wrap:wrap;gap:16px" }, ...plots);
-    details.querySelector(".curves").replaceChildren(...(plots.length ? [legend(arms), row] : ["Nothing is logged yet."]));
+  filter?.addEventListener("input", apply);
+  filter?.addEventListener("submit", (event) => event.preventDefault());
+  const marks = () => [...document.querySelectorAll("input[name=run]:checked")];
+  const mark = () => {
+    const count = marks().length, button = document.getElementById("compare");
+    if (!button) return;
+    button.disabled = count !== 2;
+    document.getElementById("marked").textContent = count === 2 ? "" : count > 2 ? "More than two are marked." : "Mark two runs first.";
   };
-  document.addEventListener("toggle", (event) => {
-    if (event.target.matches?.("details[data-run]") && event.target.open) draw(event.target);
-  }, true);
+  document.addEventListener("change", (event) => { if (event.target.name === "run") mark(); });
+  mark();
 
-  const refresh = async () => {
-    try {
-      const reply = await fetch("/api/runs");
-      const runs = await reply.json();
-      // A run that is new, or has come to its end, changes more than a number: the server draws the page anew.
-      const isNew = runs.length !== document.querySelectorAll("article").length;
-      const hasEnded = runs.some((run) => {
-        const card = document.getElementById(`run-${run.name}`);
-        return card && JSON.parse(card.dataset.state)[0] !== run.state;
-      });
-      if (isNew || hasEnded) return location.reload();
-      for (const run of runs) {
-        const card = document.getElementById(`run-${run.name}`);
-        if (!card) continue;
-        card.querySelector(".trials").textContent = `${run.finished} of ${run.trials} trials`;
-        const details = card.querySelector("details[data-run]");
-        if (run.state === "running" && details.open) draw(details);
+  const element = (html) => { const box = document.createElement("template"); box.innerHTML = html; return box.content; };
+  const follow = (address, heard) => {
+    const source = new EventSource(address);
+    source.addEventListener("message", (event) => heard(JSON.parse(event.data), source));
+    addEventListener("pagehide", () => source.close());
+  };
+  if (live) {
+    if (live.dataset.state !== "finished") follow(`/api/runs/${live.dataset.run.split("/").map(encodeURIComponent).join("/")}/events`, ({ html, state }, source) => {
+      const fresh = element(html), busy = new Map();
+      for (const plot of live.querySelectorAll(".plot")) {
+        if (plot.matches(":hover, :focus-within") || plot.querySelector('.numbers[open], [aria-pressed="false"], [data-zoom]')) busy.set(plot.dataset.figure, plot);
       }
-    } catch { /* the server has ended: the page keeps what it shows */ }
-    return undefined;
-  };
-  document.querySelector("article[data-state*='running'] details")?.setAttribute("open", "");
-  setInterval(refresh, 3000);
+      for (const plot of fresh.querySelectorAll(".plot")) if (busy.has(plot.dataset.figure)) plot.replaceWith(busy.get(plot.dataset.figure));
+      live.replaceChildren(fresh);
+      live.dataset.state = state;
+      wheatstonePlots(live);
+      if (state === "finished") source.close();
+    });
+  } else {
+    follow(`/api/events?seen=${document.getElementById("runs")?.dataset.seen ?? ""}`, ({ count, rows, gone, order }) => {
+      if (!list) { if (order.length) location.reload(); return; }
+      document.getElementById("count").textContent = count;
+      for (const name of gone) document.getElementById(`run-${name}`)?.remove();
+      for (const [name, html] of Object.entries(rows)) {
+        const old = document.getElementById(`run-${name}`), box = document.createElement("tbody");
+        box.innerHTML = html;
+        const row = box.rows[0];
+        if (old) {
+          const checked = old.querySelector("input[name=run]")?.checked;
+          old.replaceWith(row);
+          if (checked) row.querySelector("input[name=run]").checked = true;
+        } else if (name.includes("/points/")) { location.reload(); return; } // a new sweep brings a heading with it
+        else {
+          const next = order.slice(order.indexOf(name) + 1).map((one) => document.getElementById(`run-${one}`)).find(Boolean);
+          list.insertBefore(row, next ?? null);
+        }
+      }
+      apply();
+      mark();
+    });
+  }
 })();
