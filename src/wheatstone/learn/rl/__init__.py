@@ -1,0 +1,1 @@
+"""Reinforcement learning with continuous actions: replay, actors and critics, deterministic policy gradients."""
