@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -353,7 +354,10 @@ def _all_tests(run: Run, arm: str) -> Table:
     per_seed = [_tests(run, arm, seed) for seed in run.seeds]
     rules = list(per_seed[0][0]["all"]["rules"])
     rows: list[list[str | float | None]] = []
-    for of_test in zip(*per_seed, strict=True):
+    by_test: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in itertools.chain.from_iterable(per_seed):  # a seed that holds out no shape of four nodes lacks a test
+        by_test.setdefault((row["family"], row["nodes"], row["balance"]), []).append(row)
+    for of_test in by_test.values():
         first = of_test[0]
         cells: list[float | None] = [
             _mean([row[selection][field] for row in of_test])
@@ -368,7 +372,7 @@ def _all_tests(run: Run, arm: str) -> Table:
         rows.append([first["family"], first["nodes"], first["balance"], *cells, *guesses])
     return Table(
         f"tests-{_slug(arm)}",
-        f"{arm}: every test, means over {_seeds(run)}",
+        f"{arm}: every test, means over the seeds that have it, {_seeds(run)}",
         ("family", "nodes", "sampled by", "right", "says yes", "far", "hard", *(f"rule {rule}" for rule in rules)),
         rows,
         "Right and the rules: share of all questions. Far and hard: balanced accuracy on these pairs; empty where a "
