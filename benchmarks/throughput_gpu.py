@@ -21,10 +21,11 @@ from wheatstone.cli.benchmarks import Comparison
 from wheatstone.learn.training import Training, fit_together
 
 GOAL = 5.0
-SIZES = (Size(128, 2, 4, 1024, 100, 5), Size(768, 8, 12, 1024, 20, 5))
+SIZES = (Size(128, 2, 4, 1024, 300, 3), Size(768, 8, 12, 1024, 100, 3))
+"""A round is a training of its own, with its capture: the shortest that anyone makes has as many steps."""
 REPLICA_SIZES = (
-    replicas.Size("composition, preset cpu: d 128, batch 1024", 128, 1024, 60),
-    replicas.Size("preset smoke: d 32, batch 128", 32, 128, 60),
+    replicas.Size("composition, preset cpu: d 128, batch 1024", 128, 1024, 240),
+    replicas.Size("preset smoke: d 32, batch 128", 32, 128, 240),
 )
 ONE_BY_ONE = "one after another"
 
@@ -58,7 +59,7 @@ def measure(options: GpuOptions, threads: int, part: Part) -> None:
             )
     for size in replicas.QUICK if options.quick else REPLICA_SIZES:
         for n in (2,) if options.quick else (4, 8, 16):
-            compare_replicas(part, size, n, threads, device, rounds=2 if options.quick else 5)
+            compare_replicas(part, size, n, threads, device, rounds=2 if options.quick else 3)
 
 
 def compare_replicas(part: Part, size: replicas.Size, n: int, threads: int, device: str, rounds: int) -> None:
