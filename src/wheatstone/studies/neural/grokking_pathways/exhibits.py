@@ -40,7 +40,7 @@ TELLERS = {
     "by_loss": "training loss",
     "by_entropy": "expert use",
     "by_shuffled": "renamed at random",
-    "by_distance_differences": "distance, differences",
+    "by_distance_differences": "changes of distance",
     "by_distance_later": "distance, test later",
 }
 DROPS = {
@@ -96,8 +96,8 @@ def _tellers(run: Run) -> Bars:
         ],
         y_range=(-1.05, 1.05),
         caption="Each with the sign that should be positive: falling distance, loss and use, rising consistency. No "
-        "bar where a domain was not memorised in time. Whiskers: 95 % t intervals over seeds. 'Differences': from one "
-        "evaluation to the next, where a common trend does not count.",
+        "bar where a domain was not memorised in time. Whiskers: 95 % t intervals over seeds. Changes are "
+        "those from one evaluation to the next in the whole run, where a common trend does not count.",
         marks=(Mark("y", 0.5, "0.5"),),
     )
 

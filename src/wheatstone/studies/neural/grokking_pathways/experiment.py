@@ -67,8 +67,9 @@ PER_DOMAIN = {
     "by_loss": "the same with minus the training loss of the domain",
     "by_entropy": "the same with minus the entropy of expert use",
     "by_shuffled": "the same with minus the distance when experts are renamed at random in every row and layer",
-    "by_distance_differences": "the same of first differences, with minus the distance: a common trend does not count",
-    "by_distance_later": "the same with minus the distance, test accuracy taken a tenth of the run later",
+    "by_distance_differences": "correlation over the whole run of changes of test accuracy and of minus the distance "
+    "from one evaluation to the next: a common trend does not count [-1, 1]",
+    "by_distance_later": "by_distance with test accuracy taken a tenth of the run later",
     "by_distance_whole": "the same as by_distance over the whole run, memorising included",
 }
 MEASURES = {f"{name}_{domain}": f"{domain}: {text}" for domain in DOMAINS for name, text in PER_DOMAIN.items()} | {
@@ -197,7 +198,7 @@ def of_domain(history: Sequence[Point], domain: str) -> dict[str, float]:
         "rise": rise(curves["consistency"]),
         "window": float(len(steps) - start),
         **by,
-        "by_distance_differences": tells(np.diff(near[start:]).tolist(), np.diff(test[start:]).tolist()),
+        "by_distance_differences": tells(np.diff(near), np.diff(test)),
         "by_distance_later": tells(near[start : len(near) - lead], test[start + lead :]),
         "by_distance_whole": tells(near, test),
     }

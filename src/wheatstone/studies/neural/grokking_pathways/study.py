@@ -35,7 +35,7 @@ CARD = Card(
     title="Grokking seen in the routers: pathways of training samples tell how the test fares",
     source="Li et al., ICLR 2026, arXiv:2506.21551",
     claim="After memorising, the distance between pathways falls as test accuracy rises, while the loss says nothing",
-    presets=("smoke", "cpu", "paper"),
+    presets=("smoke", "cpu", "variants", "paper"),
 )
 
 ARMS = (
@@ -43,6 +43,8 @@ ARMS = (
     Arm("frozen_router", "routers stay at their initial weights: alike is still sent alike", {"router": "frozen"}),
     Arm("scrambled_router", "a hash of the state chooses: no two samples share a way", {"router": "scrambled"}),
     Arm("no_balance", "routers without load-balancing loss, free to collapse", {"balance": 0.0}),
+    Arm("six_layers", "six blocks instead of the preset's number", {"n_layer": 6}),
+    Arm("fewer_questions", "8 two-hop questions for each fact: nearer to where generalising ends", {"phi": 8.0}),
     Arm("muon", "Muon, under which memorising and generalising nearly coincide", {"optimiser": "muon", "lr": 2e-3}),
 )
 
@@ -194,9 +196,9 @@ SMOKE = Config(
     lr=1e-2,
     weight_decay=0.1,
     warmup=5,
-    steps=60,
+    steps=40,
     batch=128,
-    evaluations=12,
+    evaluations=8,
     probe=40,
     asked=60,
     pairs=100,
@@ -240,9 +242,16 @@ STUDY = Study(
             arms=("learned", "frozen_router", "scrambled_router"),
             about="Every claim; 9 trainings of less than a CPU minute each.",
         ),
+        "variants": Preset(
+            CPU,
+            seeds=3,
+            arms=("learned", "no_balance", "six_layers", "fewer_questions", "muon"),
+            about="What the monitors depend on: balance, depth, data, optimiser; about a CPU minute a training.",
+        ),
         "paper": Preset(
             PAPER,
             seeds=3,
+            arms=("learned", "frozen_router", "scrambled_router", "no_balance"),
             about="OLMoE's depth, experts and choice on synthetic domains, for a large GPU; not run here. OLMoE itself "
             "is measured by `apply grokking-pathways measure` on its checkpoints.",
         ),
