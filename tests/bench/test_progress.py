@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import io
+import re
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from wheatstone.bench.engine import InlineEngine, execute_run
-from wheatstone.bench.progress import BarWatcher, Pace, PlainWatcher, Tally, clock, follow, measures_text, rate_text
+from wheatstone.bench.progress import (
+    BarWatcher,
+    NotebookWatcher,
+    Pace,
+    PlainWatcher,
+    Tally,
+    clock,
+    follow,
+    follow_trials,
+    measures_text,
+    notebook_display,
+    rate_text,
+)
 from wheatstone.bench.run import Run
 from wheatstone.bench.study import Study
 from wheatstone.bench.work import Task
@@ -108,6 +122,7 @@ def test_a_finished_run_says_so(toy: Study[Any], new_run: Callable[..., Run]) ->
 
 
 def test_bars_on_a_terminal(toy: Study[Any], new_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CI", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "120")
     stream = Terminal()
@@ -122,3 +137,83 @@ def test_bars_on_a_terminal(toy: Study[Any], new_run: Callable[..., Run], monkey
     assert "all trials" in text
     assert "[red]no markup[/red]" in text
     assert "drifting, seed 0: done." in text
+
+
+@pytest.mark.parametrize("width", [32, 40, 60, 79, 200])
+def test_a_line_is_never_longer_than_the_terminal(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", str(width))
+    stream = Terminal()
+    with follow_trials("Run directory: x", 2, 0, stream) as watch:
+        task = Task("an_arm_with_a_rather_long_name", 12)
+        watch.started(task)
+        watch.progress(task, 1, 4, "loss 0.5 and many other things that the study wants to say about itself")
+    drawn = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue()).replace("\r", "\n").splitlines()[1:]
+    assert max(map(len, drawn)) <= width
+    assert any("25%" in line for line in drawn)
+    assert any("an_arm" in line for line in drawn)
+
+
+@pytest.mark.parametrize(("name", "value"), [("CI", "true"), ("TERM", "dumb")])
+def test_a_terminal_that_cannot_draw_over_gets_plain_lines(
+    name: str, value: str, toy: Study[Any], new_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    stream, run = Terminal(), new_run()
+    with follow(run, stream) as watch:
+        execute_run(run, toy, InlineEngine(), watch, report=False)
+    assert "\x1b" not in stream.getvalue()
+    assert "still, seed 0: done." in stream.getvalue()
+
+
+class Notebook:
+    """What of IPython a kernel's process has: a shell with a kernel, and displays that can be drawn again."""
+
+    def __init__(self) -> None:
+        self.shown: list[str] = []
+        self.displays = 0
+        self.kernel = True
+
+    def get_ipython(self) -> Notebook:
+        return self
+
+    def HTML(self, text: str) -> str:  # noqa: N802, IPython's name
+        return text
+
+    def display(self, html: str, *, display_id: bool) -> Notebook:
+        assert display_id
+        self.displays += 1
+        self.shown.append(html)
+        return self
+
+    def update(self, html: str) -> None:
+        self.shown.append(html)
+
+
+def test_a_notebook_has_one_table_of_bars_that_changes(
+    toy: Study[Any], new_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    notebook = Notebook()
+    monkeypatch.setitem(sys.modules, "IPython", notebook)  # pyright: ignore[reportArgumentType]
+    monkeypatch.setitem(sys.modules, "IPython.display", notebook)  # pyright: ignore[reportArgumentType]
+    run = new_run()
+    with follow(run) as watch:
+        assert isinstance(watch, NotebookWatcher)
+        watch.started(TASK)
+        watch.progress(TASK, 1, 4, "<b>no markup</b>")
+        watch.failed(TASK, "<i>no markup</i>")
+        execute_run(run, toy, InlineEngine(), watch, report=False)
+    assert notebook.displays == 1
+    assert "0 of 2 trials" in notebook.shown[0]
+    assert "2 of 2 trials" in notebook.shown[-1]
+    assert "still, seed 0: done." in notebook.shown[-1]
+    assert not any("<b>no" in html or "<i>no" in html for html in notebook.shown)
+    assert capsys.readouterr().err.startswith("Run directory: ")
+
+
+def test_a_shell_without_a_kernel_is_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    shell = Notebook()
+    del shell.kernel
+    monkeypatch.setitem(sys.modules, "IPython", shell)  # pyright: ignore[reportArgumentType]
+    assert notebook_display() is None

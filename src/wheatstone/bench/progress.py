@@ -1,17 +1,20 @@
 """What a person sees while a run runs: its directory, a bar for each running trial, rate and time left.
 
-On a terminal the bars move (rich); into a file or a pipe go plain lines, one every few seconds, without control codes.
-Everything goes to stderr, so that stdout keeps only the answer of a command.
+On a terminal the bars move (rich), with fewer columns where it is narrow. In a Jupyter notebook one table of bars is
+drawn again in place. Into a file, a pipe, a dumb terminal or the log of a CI job go plain lines, one every few seconds,
+without control codes. Everything goes to stderr, so that stdout keeps only the answer of a command.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TextIO
+from html import escape
+from typing import TYPE_CHECKING, Any, TextIO
 
 from wheatstone.bench.work import Task, Watcher
 
@@ -22,6 +25,10 @@ if TYPE_CHECKING:
 
 PLAIN_INTERVAL = 10.0
 """Seconds between two plain lines."""
+NOTEBOOK_INTERVAL = 0.5
+"""Seconds between two drawings in a notebook: each is sent to the reader's browser and kept by it."""
+WIDE = 76
+"""Columns of a terminal that has room for rate and notes beside a bar."""
 
 
 @dataclass
@@ -115,11 +122,38 @@ def follow_trials(head: str, total: int, finished: int, stream: TextIO | None = 
     tally = Tally(total, finished, time.monotonic(), finished)
     if finished == total:
         yield PlainWatcher(tally, target)
-    elif target.isatty():
+    elif stream is None and (show := notebook_display()):
+        yield NotebookWatcher(tally, show)
+    elif moves(target):
         with _bars(target) as bars:
             yield BarWatcher(tally, bars)
     else:
         yield PlainWatcher(tally, target)
+
+
+def moves(stream: TextIO) -> bool:
+    """Whether what has been written can be drawn over: not in a file, a dumb terminal or the log of a CI job."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("CI")
+
+
+def notebook_display() -> Callable[[str], None] | None:
+    """Shows HTML in the running cell of a Jupyter notebook, and over it what it is called with next; None elsewhere."""
+    shell = sys.modules.get("IPython")  # a notebook has loaded it; nobody else has to
+    kernel = shell.get_ipython() if shell is not None else None
+    if kernel is None or not hasattr(kernel, "kernel"):
+        return None
+    from importlib import import_module
+
+    display: Any = import_module("IPython.display")
+    handle: list[Any] = []
+
+    def show(html: str) -> None:
+        if handle:
+            handle[0].update(display.HTML(html))
+        else:
+            handle.append(display.display(display.HTML(html), display_id=True))
+
+    return show
 
 
 class PlainWatcher:
@@ -157,6 +191,55 @@ class PlainWatcher:
 
     def _say(self, text: str) -> None:
         print(f"[{clock(self._now() - self._tally.started)}] {text}", file=self._stream, flush=True)
+
+
+class NotebookWatcher:
+    """A table of bars in a notebook, drawn again in place; what has ended is a line below it."""
+
+    def __init__(self, tally: Tally, show: Callable[[str], None], now: Callable[[], float] = time.monotonic) -> None:
+        self._tally = tally
+        self._show = show
+        self._now = now
+        self._drawn_at = -NOTEBOOK_INTERVAL
+        self._ended: list[str] = []
+        self._draw()
+
+    def started(self, task: Task) -> None:
+        self._tally.running[task] = Pace(self._now())
+        self._draw()
+
+    def progress(self, task: Task, done: int, total: int, note: str) -> None:
+        self._tally.heard(task, done, total, note, self._now())
+        if self._now() - self._drawn_at >= NOTEBOOK_INTERVAL:
+            self._draw()
+
+    def finished(self, task: Task, measures: Mapping[str, float]) -> None:
+        self._tally.running.pop(task, None)
+        self._tally.finished += 1
+        self._ended.append(f"{task}: done. {measures_text(measures)}")
+        self._draw()
+
+    def failed(self, task: Task, message: str) -> None:
+        self._tally.running.pop(task, None)
+        self._ended.append(f"{task}: failed. {message}")
+        self._draw()
+
+    def _draw(self) -> None:
+        now, tally = self._now(), self._tally
+        self._drawn_at = now
+        whole = f"{tally.finished} of {tally.total} trials, {clock(tally.seconds_left(now))} left"
+        rows = [("all trials", tally.done / max(1, tally.total), whole)]
+        for task, pace in tally.running.items():
+            rows.append(
+                (str(task), pace.share, ", ".join(word for word in (rate_text(pace.rate(now)), pace.note) if word))
+            )
+        cells = "".join(
+            f"<tr><td>{escape(name)}</td><td><progress value='{share:.3f}' max='1'></progress> {100 * share:.0f} %</td>"
+            f"<td>{escape(words)}</td></tr>"
+            for name, share, words in rows
+        )
+        ended = "".join(f"<div>{escape(line)}</div>" for line in self._ended)
+        self._show(f"<table>{cells}</table>{ended}")
 
 
 class BarWatcher:
@@ -213,21 +296,25 @@ def _bars(stream: TextIO) -> Progress:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, ProgressColumn, TaskProgressColumn, TextColumn
     from rich.progress import Task as Bar
+    from rich.table import Column
     from rich.text import Text
 
-    class Note(ProgressColumn):
-        """The study's own words, which are no markup."""
+    class Words(ProgressColumn):
+        """Words of the run or of the study, which are no markup, on one line."""
+
+        def __init__(self, field: str, style: str, **column: Any) -> None:
+            super().__init__(table_column=Column(no_wrap=True, overflow="ellipsis", **column))
+            self._field, self._style = field, style
 
         def render(self, task: Bar) -> Text:
-            return Text(str(task.fields["note"]), style="dim", overflow="ellipsis", no_wrap=True)
+            said = task.description if self._field == "description" else task.fields[self._field]
+            return Text(str(said), style=self._style, overflow="ellipsis", no_wrap=True)
 
-    return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[rate]}", style="cyan", markup=False),
-        TextColumn("{task.fields[left]} left", markup=False),
-        Note(),
-        console=Console(file=stream),
-        refresh_per_second=5,
-    )
+    console = Console(file=stream)
+    is_wide = console.width >= WIDE
+    name = Words("description", "", max_width=console.width // 3 if is_wide else max(8, console.width - 28))
+    left = TextColumn("{task.fields[left]} left", markup=False, table_column=Column(no_wrap=True, min_width=10))
+    bar = BarColumn(bar_width=min(40, console.width // 5) if is_wide else 8)
+    columns: list[ProgressColumn] = [name, bar, TaskProgressColumn(table_column=Column(no_wrap=True, min_width=4))]
+    columns += [Words("rate", "cyan"), left, Words("note", "dim")] if is_wide else [left]
+    return Progress(*columns, console=console, refresh_per_second=5)
