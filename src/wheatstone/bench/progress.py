@@ -315,6 +315,7 @@ def _bars(stream: TextIO) -> Progress:
     name = Words("description", "", max_width=console.width // 3 if is_wide else max(8, console.width - 28))
     left = TextColumn("{task.fields[left]} left", markup=False, table_column=Column(no_wrap=True, min_width=10))
     bar = BarColumn(bar_width=min(40, console.width // 5) if is_wide else 8)
+    note = max(8, console.width - console.width // 3 - min(40, console.width // 5) - 32)
     columns: list[ProgressColumn] = [name, bar, TaskProgressColumn(table_column=Column(no_wrap=True, min_width=4))]
-    columns += [Words("rate", "cyan"), left, Words("note", "dim")] if is_wide else [left]
+    columns += [Words("rate", "cyan"), left, Words("note", "dim", max_width=note)] if is_wide else [left]
     return Progress(*columns, console=console, refresh_per_second=5)
