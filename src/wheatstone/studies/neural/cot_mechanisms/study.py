@@ -45,7 +45,11 @@ ARMS = (
         "no_cot_2x", "the answer alone, in twice the steps: more CPU time than `cot`", {"form": "direct", "longer": 2.0}
     ),
     Arm("no_cot_10x", "the answer alone, in ten times the steps", {"form": "direct", "longer": 10.0}),
-    Arm("no_cot_phi_15", "the answer alone, with 15 questions for each fact", {"form": "direct", "phi": 15.0}),
+    Arm(
+        "no_cot_phi_15",
+        "the answer alone, with 15 questions for each fact, in ten times the steps: four times the epochs of `cot`",
+        {"form": "direct", "phi": 15.0, "longer": 10.0},
+    ),
     Arm("filler", "a constant token in place of the bridge: as much computation, no reasoning", {"form": "filler"}),
     Arm("shuffled_bridges", "the bridge of another question", {"wrong": "shuffled", "noise": 1.0}),
     Arm("t_noise_20", "wrong answers in 20 % of the training questions", {"wrong": "t", "noise": 0.2}),
