@@ -88,6 +88,8 @@ class ShowOptions:
 
     study: str
     """A name of `wheatstone list`, or a file my_study.py."""
+    runs: Path = RUNS
+    """Folder of run directories, searched for what was found last."""
     json: bool = False
     """Print JSON instead of text."""
 
@@ -96,6 +98,7 @@ def show_study(arguments: Sequence[str]) -> int:
     """The paper, the method, arms, claims, presets, cost of one study."""
     from wheatstone.bench.registry import load
     from wheatstone.cli.options import parse
+    from wheatstone.cli.results import last_findings
     from wheatstone.cli.show import print_study
 
     options = parse(ShowOptions, arguments, "show", "The paper, the method, arms, claims, presets, cost of one study.")
@@ -103,7 +106,7 @@ def show_study(arguments: Sequence[str]) -> int:
     if options.json:
         print(json.dumps(study_json(study), indent=2, ensure_ascii=False))
     else:
-        print_study(study)
+        print_study(study, last_findings(options.runs).get(study.name))
     return 0
 
 

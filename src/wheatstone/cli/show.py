@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from wheatstone.bench.findings import Findings
     from wheatstone.bench.study import Claim, Study
+    from wheatstone.bench.verdict import Verdict
 
 STYLES = {"holds": "green", "fails": "red", "inconclusive": "yellow"}
 FILE_WIDTH = 140
@@ -72,28 +73,70 @@ def print_findings(findings: Findings) -> None:
         out.print("This study makes no claim.")
 
 
-def print_study(study: Study[Any]) -> None:
-    """The study's case: its docstring, measures, arms, claims, presets, verbs, settings."""
-    from wheatstone.bench.config import field_docs
+def print_study(study: Study[Any], last: Findings | None = None) -> None:
+    """The study's case as a page: what it claims and what came out, how it is measured, how to run and apply it.
+
+    `last` is what was found when it was last measured.
+    """
+    from rich.rule import Rule
+    from rich.text import Text
 
     out = console()
-    out.print(f"{study.name} ({study.card.family}): {study.card.title}", style="bold")
-    out.print(f"{study.card.source}\n\n{study.doc.strip()}")
-    _print_rows(out, "Measures", study.measures.items())
+    out.print(Text(study.card.title, style="bold"))
+    out.print(Text(f"{study.name} · {study.card.family} · {study.card.source}\n", style="dim"))
+    out.print(Text(f"{study.doc.strip()}\n"))
+    out.print(Rule("Claims", align="left", style="dim"))
+    if last is not None:
+        measured = f"preset {last.preset}, {len(last.seeds)} seeds"
+        out.print(Text(f"Last measured with {measured}: the sign before a claim is its verdict.", style="dim"))
+    verdicts = {verdict.claim.name: verdict for verdict in last.verdicts} if last else {}
+    for claim in study.claims:
+        _print_claim(out, claim, verdicts.get(claim.name))
     changes = {arm.name: ", ".join(f"{name} = {value}" for name, value in arm.changes.items()) for arm in study.arms}
     _print_rows(out, "Arms", ((arm.name, arm.about, changes[arm.name]) for arm in study.arms))
-    claims = (
-        (claim.name, claim.text, f"{_contrast(claim)}; {needed(claim)}", f"paper {number(claim.paper)}, {claim.source}")
-        for claim in study.claims
-    )
-    _print_rows(out, "Claims", claims)
+    _print_rows(out, "Measures", study.measures.items())
     presets = (
-        (name, f"{preset.seeds} seeds", f"{len(preset.arms or study.arms)} arms", preset.about)
+        (
+            f"wheatstone run {study.name} --preset {name}",
+            f"{preset.seeds} seeds × {len(preset.arms or study.arms)} arms",
+            preset.about,
+        )
         for name, preset in study.presets.items()
     )
-    _print_rows(out, "Presets", presets)
-    _print_rows(out, "Verbs", ((verb.name, verb.about) for verb in study.verbs))
-    _print_rows(out, "Settings", ((name, " ".join(text.split())) for name, text in field_docs(study.config).items()))
+    _print_rows(out, "Run it", presets)
+    verbs = ((f"wheatstone apply {study.name} {verb.name} --help", verb.about) for verb in study.verbs)
+    _print_rows(out, "On your own data", verbs)
+    _print_settings(out, study)
+
+
+def _print_claim(out: Console, claim: Claim, verdict: Verdict | None) -> None:
+    """The claim with its contrast below it, and what was found where there is something."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    symbol, style = (SYMBOLS[verdict.outcome], STYLES[verdict.outcome]) if verdict else ("·", "dim")
+    text = Text()
+    text.append(f"{symbol} ", style=style).append(claim.text, style="bold").append(f"  {claim.name}", style="dim")
+    out.print(text)
+    lines = Text(f"{_contrast(claim)}; {needed(claim)}\n")
+    if verdict is not None:
+        treated, untreated = interval_text(mean(verdict.treatment)), interval_text(mean(verdict.control))
+        lines.append(f"{claim.treatment} {treated}, {claim.control} {untreated}: ")
+        lines.append(f"{verdict.outcome}, {verdict.reason}\n", style=style)
+    lines.append(f"paper {number(claim.paper)}, {claim.source}", style="dim")
+    out.print(Padding(lines, (0, 0, 1, 2)))
+
+
+def _print_settings(out: Console, study: Study[Any]) -> None:
+    """Every setting with its value in each preset."""
+    from wheatstone.bench.config import field_docs, to_json
+
+    values = {name: to_json(preset.config) for name, preset in study.presets.items()}
+    rows = (
+        (field, *(str(preset[field]) for preset in values.values()), " ".join(text.split()))
+        for field, text in field_docs(study.config).items()
+    )
+    _print_rows(out, "Settings", rows, ("", *values, ""))
 
 
 def _contrast(claim: Claim) -> str:
@@ -102,17 +145,18 @@ def _contrast(claim: Claim) -> str:
     return f"{claim.measure} of {claim.treatment} {claim.direction} than {other} of {claim.control}"
 
 
-def _print_rows(out: Console, title: str, rows: Any) -> None:
-    """A titled table without header; nothing at all for no rows."""
+def _print_rows(out: Console, title: str, rows: Any, head: Sequence[str] = ()) -> None:
+    """A titled table, with a header where `head` names the columns; nothing at all for no rows."""
     from rich.padding import Padding
+    from rich.rule import Rule
     from rich.text import Text
 
     lines: list[Sequence[str]] = [tuple(map(str, row)) for row in rows]
     if not lines:
         return
-    table = grid(*("" for _ in lines[0]))
-    table.show_header = False
+    table = grid(*(head or ("" for _ in lines[0])))
+    table.show_header = bool(head)
     for line in lines:
         table.add_row(*(Text(cell) for cell in line))
-    out.print(f"\n{title}", style="bold")
-    out.print(Padding(table, (0, 0, 0, 2)))
+    out.print(Rule(title, align="left", style="dim"))
+    out.print(Padding(table, (0, 0, 1, 2)))
