@@ -25,6 +25,7 @@ ORDER = (
     "throughput_gpu",
     "replicas",
     "patching",
+    "path_patching",
     "data_generation",
     "aqc_objective",
     "generative_logic",

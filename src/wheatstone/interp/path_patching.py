@@ -29,6 +29,7 @@ from torch import Tensor
 
 from wheatstone.interp.end_column import Component, EndTrace, Head, Overrides, column, end_components, trace_end
 from wheatstone.learn.models.decoder import Decoder
+from wheatstone.learn.models.transformer import Hook
 
 Receiving = Literal["q", "k", "v"]
 CHUNK = 16
@@ -158,19 +159,23 @@ def path_effects(
 def by_hooks(
     model: Decoder,
     contrast: Contrast,
-    sender: Head,
+    senders: Sequence[Head],
     receivers: Sequence[Head] | None = None,
     component: Receiving = "q",
     *,
     freeze_mlps: bool = True,
     at: Int[Tensor, " batch"] | None = None,
-) -> Float[Tensor, " batch"]:
-    """The effect of one sender, by two whole forward passes with hooks: the oracle, for any position `at`."""
+) -> Float[Tensor, "sender batch"]:
+    """The effects of some senders, by one or two whole forward passes with hooks each: the oracle.
+
+    `at` is the position of senders and receivers where it is not END.
+    """
     rows, at = torch.arange(contrast.size), contrast.end if at is None else at
     outputs = [site for sites in model.sites for site in (sites.z, sites.mlp_out)]
     clean, other = (_values_at(model, tokens, outputs, at) for tokens in (contrast.clean, contrast.counterfactual))
+    before = _difference(model, contrast, model.resid(contrast.clean))
 
-    def hold(site: str, head: int | None) -> Callable[[Tensor], Tensor]:
+    def hold(site: str, head: int | None) -> Hook:
         def put(value: Tensor) -> Tensor:
             value = value.clone()
             value[rows, at] = clean[site]
@@ -180,32 +185,31 @@ def by_hooks(
 
         return put
 
-    hooks: dict[str, Callable[[Tensor], Tensor | None]] = {}
-    for layer, sites in enumerate(model.sites):
-        hooks[sites.z] = hold(sites.z, sender.head if layer == sender.layer else None)
-        if freeze_mlps:
-            hooks[sites.mlp_out] = hold(sites.mlp_out, None)
-    before = _difference(model, contrast, model.resid(contrast.clean))
-    if receivers is None:
-        return _difference(model, contrast, model.resid(contrast.clean, hooks=hooks)) - before
-    recorded: dict[str, Tensor] = {}
-    wanted = {_site(model, head, component) for head in receivers}
-    for site in wanted:
-        hooks[site] = lambda value, site=site: recorded.__setitem__(site, value[rows, at])
-    model.resid(contrast.clean, hooks=hooks)
-
-    def receive(site: str) -> Callable[[Tensor], Tensor]:
+    def receive(site: str, recorded: Tensor) -> Hook:
         def put(value: Tensor) -> Tensor:
             value = value.clone()
-            for head in receivers:
+            for head in receivers or ():
                 if _site(model, head, component) == site:
-                    value[rows, at, head.head] = recorded[site][:, head.head]
+                    value[rows, at, head.head] = recorded[:, head.head]
             return value
 
         return put
 
-    patched = model.resid(contrast.clean, hooks={site: receive(site) for site in wanted})
-    return _difference(model, contrast, patched) - before
+    effects: list[Tensor] = []
+    for sender in senders:
+        hooks: dict[str, Hook] = {}
+        for layer, sites in enumerate(model.sites):
+            hooks[sites.z] = hold(sites.z, sender.head if layer == sender.layer else None)
+            if freeze_mlps:
+                hooks[sites.mlp_out] = hold(sites.mlp_out, None)
+        if receivers is not None:
+            recorded: dict[str, Tensor] = {}
+            for site in {_site(model, head, component) for head in receivers}:
+                hooks[site] = lambda value, site=site, kept=recorded: kept.__setitem__(site, value[rows, at])
+            model.resid(contrast.clean, hooks=hooks)
+            hooks = {site: receive(site, value) for site, value in recorded.items()}
+        effects.append(_difference(model, contrast, model.resid(contrast.clean, hooks=hooks)) - before)
+    return torch.stack(effects)
 
 
 def _streams(
