@@ -7,7 +7,7 @@ import pytest
 import torch
 from tests.learn.test_decoder import GROUPED, LEARNED, random_decoder
 
-from wheatstone.interp.end_column import Head, Overrides, column, end_pattern, trace_end
+from wheatstone.interp.end_column import Head, Overrides, column, end_pattern, trace_end, trace_variant
 from wheatstone.interp.head_sets import count_of, overlap, random_heads, stability, top_heads
 from wheatstone.interp.path_patching import Contrast, Traced, by_hooks, path_effects
 from wheatstone.learn.models.decoder import DecoderConfig
@@ -53,6 +53,23 @@ def test_fast_and_hooks_agree(
         logits = whole[row, end]
         expected = logits[list(contrast.answers[row])].mean() - logits[list(contrast.wrong[row])].mean()
         assert abs(found.clean[row] - expected) < 1e-4
+
+
+@pytest.mark.parametrize("cfg", [GROUPED, LEARNED], ids=["grouped", "learned"])
+@pytest.mark.parametrize("first", [0, 3, 5, 7])
+def test_a_variant_is_traced_from_where_it_differs(cfg: DecoderConfig, first: int, contrast: Contrast) -> None:
+    model = random_decoder(cfg)
+    other = contrast.clean.clone()
+    other[:, first:] = contrast.counterfactual[:, first:]
+    clean = trace_end(model, contrast.clean, contrast.end)
+    found = trace_variant(model, other, contrast.clean, clean)
+    expected = trace_end(model, other, contrast.end)
+    for name in ("resid", "read", "z"):
+        torch.testing.assert_close(getattr(found, name), getattr(expected, name), rtol=1e-4, atol=1e-5)
+    for ours, theirs in zip(found.keys + found.values, expected.keys + expected.values, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    same = trace_variant(model, contrast.clean, contrast.clean, clean)
+    torch.testing.assert_close(same.z, clean.z, rtol=1e-4, atol=1e-5)
 
 
 def test_padding_changes_nothing(contrast: Contrast) -> None:

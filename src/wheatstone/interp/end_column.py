@@ -20,6 +20,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from wheatstone.learn.models.decoder import Decoder
+from wheatstone.learn.models.transformer import Heads
 
 Component = Literal["q", "k", "v", "z"]
 
@@ -109,6 +110,36 @@ def trace_end(model: Decoder, tokens: Int[Tensor, "batch pos"], end: Int[Tensor,
         }
     last = model.resid(tokens, hooks=hooks)[rows, end]
     return EndTrace(end, keys, values, torch.stack([*resid, last]), torch.stack(read), torch.stack(z))
+
+
+@torch.no_grad()
+def trace_variant(
+    model: Decoder, tokens: Int[Tensor, "batch pos"], other: Int[Tensor, "batch pos"], of_other: EndTrace
+) -> EndTrace:
+    """`trace_end` of `tokens`, which begin as `other` does: what both share is read from the trace of `other`."""
+    end, rows = of_other.end, torch.arange(len(tokens))
+    different = (tokens != other).any(0).nonzero()
+    first = int(different[0]) if len(different) else tokens.shape[1]
+    begin = min(first, int(end.min()))
+    x, positions = model.embed(tokens[:, begin:], torch.arange(begin, tokens.shape[1]), None)
+    keys: list[Tensor] = []
+    values: list[Tensor] = []
+    resid: list[Tensor] = []
+    read: list[Tensor] = []
+    z: list[Tensor] = []
+    for layer in range(model.cfg.n_layer):
+        block = model.block(layer)
+        resid.append(x[rows, end - begin])
+        q, k, v = block.attn.heads(block.norm_attn(x), positions)
+        keys.append(torch.cat((of_other.keys[layer][:, :, :begin], k), 2))
+        values.append(torch.cat((of_other.values[layer][:, :, :begin], v), 2))
+        mixed = block.attn.mixed(Heads(q, keys[-1], values[-1]))
+        attn = block.attn.out(mixed.flatten(2))
+        z.append(mixed[rows, end - begin])
+        read.append(attn[rows, end - begin])
+        x = block.after(x, attn)
+    resid.append(x[rows, end - begin])
+    return EndTrace(end, keys, values, torch.stack(resid), torch.stack(read), torch.stack(z))
 
 
 def column(

@@ -27,7 +27,16 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from wheatstone.interp.end_column import Component, EndTrace, Head, Overrides, column, end_components, trace_end
+from wheatstone.interp.end_column import (
+    Component,
+    EndTrace,
+    Head,
+    Overrides,
+    column,
+    end_components,
+    trace_end,
+    trace_variant,
+)
 from wheatstone.learn.models.decoder import Decoder
 from wheatstone.learn.models.transformer import Hook
 
@@ -112,7 +121,8 @@ class Traced:
 
     @staticmethod
     def of(model: Decoder, contrast: Contrast) -> Traced:
-        clean, other = (trace_end(model, tokens, contrast.end) for tokens in (contrast.clean, contrast.counterfactual))
+        clean = trace_end(model, contrast.clean, contrast.end)
+        other = trace_variant(model, contrast.counterfactual, contrast.clean, clean)
         return Traced(contrast, contrast.readout(model), clean, other)
 
     def difference(self, model: Decoder, last: Float[Tensor, "patch batch d_model"]) -> Float[Tensor, "patch batch"]:

@@ -128,10 +128,14 @@ class GroupedAttention(nn.Module):
 
     def read(self, heads: Heads) -> Float[Tensor, "batch asked d_model"]:
         """What the last positions read, as many as there are queries."""
+        return self.out(self.mixed(heads).flatten(2))
+
+    def mixed(self, heads: Heads) -> Float[Tensor, "batch asked head d_head"]:
+        """What each head reads there, before the output matrix."""
         asked, length = heads.q.shape[2], heads.k.shape[2]
         seen = None if asked == 1 else causal_mask(length, heads.q.device)[-asked:]
         z = F.scaled_dot_product_attention(heads.q, self.shared(heads.k), self.shared(heads.v), attn_mask=seen)
-        return self.out(z.transpose(1, 2).flatten(2))
+        return z.transpose(1, 2)
 
     def going_on(
         self, x: Float[Tensor, "batch pos d_model"], positions: Int[Tensor, " pos"], past: Past | None
