@@ -29,6 +29,7 @@ ORDER = (
     "data_generation",
     "aqc_objective",
     "generative_logic",
+    "abc_evaluations",
     "startup",
 )
 """The order on the page; others follow by name."""
