@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.fuzz.model_files import model_readers
+
+from wheatstone.domains.electronic.logic.aiger import read_aiger
+from wheatstone.domains.electronic.logic.blif import read_blif
 from wheatstone.domains.logic import theory
 from wheatstone.domains.quantum.hamiltonian import read_hamiltonian
 from wheatstone.domains.quantum.qasm import read_circuit
@@ -19,6 +23,9 @@ gate g(a) b { rx(a*pi/2) b; }
 h q[0]; cx q[0],q[1]; g(0.5) q[1]; rz(sin(1)) q[0];
 """
 QASM_3 = b'OPENQASM 3.0;\ninclude "stdgates.inc";\nqubit[2] q;\nh q[0];\ncx q[0], q[1];\n'
+AAG = b"aag 7 2 0 2 3\n2\n4\n6\n12\n6 13 15\n12 2 4\n14 3 5\ni0 x\no1 carry\nc\nhalf adder\n"
+AIG = b"aig 5 2 0 2 3\n10\n6\n\x02\x02\x03\x02\x01\x02i0 x\no1 carry\n"
+BLIF = b".model m\n.inputs a b \\\nc\n.outputs y\n.names a b n\n1- 1\n-0 1\n.names n c y\n11 0\n.end\n"
 PAULIS = b'[[0.5, "ZZ"], [1.0, "XI"]]'
 
 
@@ -46,5 +53,8 @@ def family_readers() -> dict[str, tuple[Callable[[bytes, Path], object], list[by
         "hamiltonian": (_file("chain.json", read_hamiltonian), [PAULIS, *_samples("quantum/**/*.json")]),
         "theory": (_file("a.mpl", theory.load), [theory.shipped("groups").encode(), *_samples("**/*.mpl")]),
         "statement": (_statement, [b"(>[a](in[a,G])(in3[e,a,a,*]))", b"(&(in[a,G])!(in[b,G]))", b"(x"]),
+        "aiger": (_file("c.aig", read_aiger), [AAG, AIG]),
+        "blif": (_file("c.blif", read_blif), [BLIF]),
+        **model_readers(),
         "pairs": (_file("pairs.txt", load_pairs), [b"IN: jump twice OUT: I_JUMP I_JUMP\n", b"a b\tc d\n"]),
     }
