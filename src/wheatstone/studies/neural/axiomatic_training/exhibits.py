@@ -21,8 +21,9 @@ from wheatstone.bench.exhibit import (
     Table,
     curve_line,
 )
+from wheatstone.bench.over_seeds import Spread, bars_of, finished_arms, measured, n_seeds, spread
 from wheatstone.bench.run import Run
-from wheatstone.bench.verdict import share_interval, t_interval
+from wheatstone.bench.verdict import share_interval
 from wheatstone.domains.causal.graphs import Question
 
 HALF = Mark("y", 0.5, "chance")
@@ -52,7 +53,7 @@ LABELS = {
 
 def exhibits(run: Run) -> Sequence[Exhibit]:
     """All exhibits whose arms the run has finished."""
-    finished = [arm for arm in run.arms if all(run.trial(arm, seed).is_finished for seed in run.seeds)]
+    finished = finished_arms(run)
     causal = [arm for arm in finished if not arm.startswith(SEPARATION)]
     separating = [arm for arm in finished if arm.startswith(SEPARATION)]
     shown: list[Exhibit] = []
@@ -86,49 +87,27 @@ def _tests(run: Run, arm: str, seed: int) -> list[dict[str, Any]]:
     return _artifact(run, arm, seed, "tests")
 
 
-def _over_seeds(
-    run: Run, arm: str, value: Callable[[Sequence[Mapping[str, Any]]], float]
-) -> tuple[float, float, float]:
+def _over_seeds(run: Run, arm: str, value: Callable[[Sequence[Mapping[str, Any]]], float]) -> Spread:
     """Mean, low and high over the seeds of what `value` takes from the tests of one."""
-    return _interval([value(_tests(run, arm, seed)) for seed in run.seeds])
-
-
-def _interval(found: Sequence[float]) -> tuple[float, float, float]:
-    if not all(map(math.isfinite, found)):
-        return math.nan, math.nan, math.nan
-    if len(found) < 2:
-        return found[0], math.nan, math.nan
-    low, middle, high = t_interval(found)
-    return middle, low, high
-
-
-def _bar(label: str, points: Sequence[tuple[float, float, float]], arm: str | None = None) -> BarSeries:
-    """Bars of (mean, low, high)."""
-    middle, low, high = ([point[part] for point in points] for part in range(3))
-    return BarSeries(label, middle, low, high, arm)
+    return spread([value(_tests(run, arm, seed)) for seed in run.seeds])
 
 
 def _measured(run: Run, name: str, title: str, arms: Sequence[str], measures: Sequence[str]) -> Bars:
     """A group for each measure, a bar for each arm: the mean over seeds with its t interval."""
     series: list[BarSeries] = []
     for arm in arms:
-        rows = [
-            _interval([(run.trial(arm, seed).measures() or {}).get(measure, math.nan) for seed in run.seeds])
-            for measure in measures
-        ]
-        series.append(_bar(arm, rows, arm))
+        rows = [spread(measured(run, arm, measure)) for measure in measures]
+        series.append(bars_of(arm, rows, arm))
     rules = [RULE_OF[measure] for measure in measures]
     first = arms[0]
     best = [
-        _interval(
-            [math.nan if rule is None else (run.trial(first, seed).measures() or {})[rule] for seed in run.seeds]
-        )[0]
+        spread([math.nan if rule is None else (run.trial(first, seed).measures() or {})[rule] for seed in run.seeds])[0]
         for rule in rules
     ]
     series.append(BarSeries("best trivial rule", best))
     return Bars(
         name,
-        f"{title} (share of questions), {_seeds(run)}",
+        f"{title} (share of questions), {n_seeds(run)}",
         "accuracy",
         [LABELS[measure] for measure in measures],
         series,
@@ -173,7 +152,7 @@ def _by_length(run: Run, name: str, arms: Sequence[str]) -> Lines:
         lines.append(Line(arm, [float(size) for size in sizes], middle, low, high, arm))
     return Lines(
         f"by-length-{name}",
-        f"Longer than taught: {words}, pairs two hops and more apart (balanced accuracy), {_seeds(run)}",
+        f"Longer than taught: {words}, pairs two hops and more apart (balanced accuracy), {n_seeds(run)}",
         "nodes of the chain",
         "balanced accuracy",
         lines,
@@ -188,13 +167,13 @@ def _families(run: Run, arm: str) -> Bars:
     """The model beside each trivial rule on tests sampled as published."""
     per_seed = [_artifact(run, arm, seed, "families") for seed in run.seeds]
     rules = list(per_seed[0][0]["rules"])
-    series = [_bar(arm, [_interval([one["accuracy"] for one in rows]) for rows in zip(*per_seed, strict=True)], arm)]
+    series = [bars_of(arm, [spread([one["accuracy"] for one in rows]) for rows in zip(*per_seed, strict=True)], arm)]
     for rule in rules:
-        points = [_interval([one["rules"][rule] for one in rows]) for rows in zip(*per_seed, strict=True)]
-        series.append(_bar(f"rule '{rule}'", points))
+        points = [spread([one["rules"][rule] for one in rows]) for rows in zip(*per_seed, strict=True)]
+        series.append(bars_of(f"rule '{rule}'", points))
     return Bars(
         f"families-{_slug(arm)}",
-        f"{arm}: the model and trivial rules on tests sampled as published (share right), {_seeds(run)}",
+        f"{arm}: the model and trivial rules on tests sampled as published (share right), {n_seeds(run)}",
         "accuracy",
         [one["group"] for one in per_seed[0]],
         series,
@@ -226,7 +205,7 @@ def _by_hop(run: Run, arm: str) -> Bars:
         series.append(BarSeries(name, values, low, high))
     return Bars(
         f"by-hop-{_slug(arm)}",
-        f"{arm}: accuracy by distance (share of questions), {_seeds(run)}",
+        f"{arm}: accuracy by distance (share of questions), {n_seeds(run)}",
         "accuracy",
         [f"{hop} hop{'s' if hop > 1 else ''}" for hop in hops],
         series,
@@ -241,12 +220,12 @@ def _yes_rates(run: Run, arm: str) -> Bars:
     """How often the model says yes, beside how often that is right: a biased model gives itself away here."""
     per_seed = [_artifact(run, arm, seed, "kinds") for seed in run.seeds]
     series = [
-        _bar(label, [_interval([one[field] for one in rows]) for rows in zip(*per_seed, strict=True)])
+        bars_of(label, [spread([one[field] for one in rows]) for rows in zip(*per_seed, strict=True)])
         for field, label in (("yes_rate", "model"), ("gold_yes_rate", "right answers"))
     ]
     return Bars(
         f"yes-rate-{_slug(arm)}",
-        f"{arm}: share of yes by family of tests, {_seeds(run)}",
+        f"{arm}: share of yes by family of tests, {n_seeds(run)}",
         "share of yes",
         [one["group"] for one in per_seed[0]],
         series,
@@ -259,7 +238,7 @@ def _yes_rates(run: Run, arm: str) -> Bars:
 def _curves(run: Run, arms: Sequence[str], name: str = "curves") -> Lines:
     return Lines(
         name,
-        f"Far pairs during training, taught lengths (balanced accuracy), {_seeds(run)}",
+        f"Far pairs during training, taught lengths (balanced accuracy), {n_seeds(run)}",
         "optimiser steps",
         "balanced accuracy",
         [line for arm in arms if (line := curve_line(run, "far_accuracy", arm, arm)).x],
@@ -372,7 +351,7 @@ def _all_tests(run: Run, arm: str) -> Table:
         rows.append([first["family"], first["nodes"], first["balance"], *cells, *guesses])
     return Table(
         f"tests-{_slug(arm)}",
-        f"{arm}: every test, means over the seeds that have it, {_seeds(run)}",
+        f"{arm}: every test, means over the seeds that have it, {n_seeds(run)}",
         ("family", "nodes", "sampled by", "right", "says yes", "far", "hard", *(f"rule {rule}" for rule in rules)),
         rows,
         "Right and the rules: share of all questions. Far and hard: balanced accuracy on these pairs; empty where a "
@@ -387,7 +366,3 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 def _slug(arm: str) -> str:
     return arm.replace("_", "-")
-
-
-def _seeds(run: Run) -> str:
-    return f"n = {len(run.seeds)} seed{'' if len(run.seeds) == 1 else 's'}"

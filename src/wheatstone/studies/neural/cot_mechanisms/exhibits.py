@@ -7,9 +7,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from wheatstone.bench.exhibit import Bars, BarSeries, Exhibit, Heatmap, Line, Lines, Mark, Table, curve_line
+from wheatstone.bench.exhibit import Bars, Exhibit, Heatmap, Line, Lines, Mark, Table, curve_line
+from wheatstone.bench.over_seeds import bars_of, finished_arms, measured, n_seeds, spread
 from wheatstone.bench.run import Run
-from wheatstone.bench.verdict import share_interval, t_interval
+from wheatstone.bench.verdict import share_interval
 from wheatstone.interp.circuit import Circuit
 from wheatstone.interp.pictures import layer_names, state_map
 
@@ -52,7 +53,7 @@ DIGITS = 3
 
 def exhibits(run: Run) -> Sequence[Exhibit]:
     """All exhibits whose arms the run has finished."""
-    finished = [arm for arm in run.arms if all(run.trial(arm, seed).is_finished for seed in run.seeds)]
+    finished = finished_arms(run)
     if not finished:
         return []
     accuracies = {"id_accuracy": "ID", "ood_accuracy": "OOD", "train_accuracy": "training", "atomic_accuracy": "facts"}
@@ -86,7 +87,7 @@ def _curves(run: Run, finished: Sequence[str]) -> list[Exhibit]:
             shown.append(
                 Lines(
                     metric.replace("_", "-"),
-                    f"{title} over training (share answered right), {_seeds(run)}",
+                    f"{title} over training (share answered right), {n_seeds(run)}",
                     "optimiser steps",
                     "accuracy",
                     lines,
@@ -107,7 +108,7 @@ def _curves(run: Run, finished: Sequence[str]) -> list[Exhibit]:
         shown.append(
             Lines(
                 "faithful",
-                f"Are the written steps used? ID questions, {_seeds(run)}",
+                f"Are the written steps used? ID questions, {n_seeds(run)}",
                 "optimiser steps",
                 "share",
                 lines,
@@ -130,10 +131,13 @@ def _bars(
     return [
         Bars(
             name,
-            f"{title} (share right), {_seeds(run)}",
+            f"{title} (share right), {n_seeds(run)}",
             "share",
             [arms[arm] for arm in chosen],
-            [_series(run, chosen, measure, label) for measure, label in measures.items()],
+            [
+                bars_of(label, [spread(measured(run, arm, measure)) for arm in chosen])
+                for measure, label in measures.items()
+            ],
             y_range=(0, 1.05),
             caption="Whiskers: 95 % t intervals over seeds. No bar where an arm writes no bridge.",
         )
@@ -273,26 +277,9 @@ def _samples(run: Run, arm: str) -> Table:
     return Table(f"samples-{arm.replace('_', '-')}", title, ("pool", "question", "written", "right"), rows, caption)
 
 
-def _series(run: Run, arms: Sequence[str], measure: str, label: str) -> BarSeries:
-    """One bar an arm: the mean over seeds with its t interval, NaN where a seed has none."""
-    values, low, high = [], [], []
-    for arm in arms:
-        found = [(run.trial(arm, seed).measures() or {})[measure] for seed in run.seeds]
-        known = all(map(math.isfinite, found))
-        interval = t_interval(found) if known and len(found) > 1 else None
-        values.append(math.fsum(found) / len(found) if known else math.nan)
-        low.append(interval.low if interval else math.nan)
-        high.append(interval.high if interval else math.nan)
-    return BarSeries(label, values, low, high)
-
-
 def _mean(found: Sequence[Mapping[str, float]], measure: str) -> float:
     return math.fsum(measures[measure] for measures in found) / len(found)
 
 
 def _rounded(rows: Sequence[Sequence[float]]) -> list[list[float]]:
     return [[round(value, DIGITS) for value in row] for row in rows]
-
-
-def _seeds(run: Run) -> str:
-    return f"n = {len(run.seeds)} seed{'' if len(run.seeds) == 1 else 's'}"

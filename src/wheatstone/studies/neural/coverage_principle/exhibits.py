@@ -22,6 +22,7 @@ from wheatstone.bench.exhibit import (
     Table,
     curve_line,
 )
+from wheatstone.bench.over_seeds import bars_of, finished_arms, measured, n_seeds, spread
 from wheatstone.bench.run import Run
 from wheatstone.bench.verdict import share_interval, t_interval
 from wheatstone.studies.neural.coverage_principle.search import bootstrap_exponent
@@ -60,7 +61,7 @@ THIRDS = {
 
 def exhibits(run: Run) -> Sequence[Exhibit]:
     """All exhibits whose arms the run has finished."""
-    finished = [arm for arm in run.arms if all(run.trial(arm, seed).is_finished for seed in run.seeds)]
+    finished = finished_arms(run)
     trained = [arm for arm in finished if arm not in SEARCHES]
     shown: list[Exhibit] = []
     if trained:
@@ -74,7 +75,7 @@ def exhibits(run: Run) -> Sequence[Exhibit]:
     if ordered:
         title = "Accuracy by thirds of the k-cutoff"
         shown.append(_bars(run, "thirds", title, "accuracy, or difference", ordered, THIRDS | EVIDENCE))
-    with_states = [arm for arm in trained if not math.isnan(_values(run, arm, "iicg")[0])]
+    with_states = [arm for arm in trained if not math.isnan(measured(run, arm, "iicg")[0])]
     if with_states:
         title = "What the state at x2 holds, at its best block"
         shown.append(_bars(run, "states", title, "cosine gap, or share", with_states, GAPS, span=None))
@@ -89,10 +90,6 @@ def exhibits(run: Run) -> Sequence[Exhibit]:
     return shown
 
 
-def _values(run: Run, arm: str, measure: str) -> list[float]:
-    return [(run.trial(arm, seed).measures() or {}).get(measure, math.nan) for seed in run.seeds]
-
-
 def _bars(
     run: Run,
     name: str,
@@ -103,21 +100,11 @@ def _bars(
     span: tuple[float, float] | None = (0, 1.05),
 ) -> Bars:
     """A group for each measure and a bar for each arm: the mean over seeds with its t interval."""
-    series: list[BarSeries] = []
-    for arm in arms:
-        values, low, high = [], [], []
-        for measure in measures:
-            found = _values(run, arm, measure)
-            known = all(map(math.isfinite, found))
-            interval = t_interval(found) if known and len(found) > 1 else None
-            values.append(math.fsum(found) / len(found) if known else math.nan)
-            low.append(interval.low if interval else math.nan)
-            high.append(interval.high if interval else math.nan)
-        series.append(BarSeries(arm, values, low, high, arm))
+    series = [bars_of(arm, [spread(measured(run, arm, measure)) for measure in measures], arm) for arm in arms]
     lowest = min((value for one in series for value in one.values if math.isfinite(value)), default=0.0)
     return Bars(
         name,
-        f"{title} ({unit}), {_seeds(run)}",
+        f"{title} ({unit}), {n_seeds(run)}",
         unit,
         list(measures.values()),
         series,
@@ -130,7 +117,7 @@ def _curves(run: Run, arms: Sequence[str]) -> Lines:
     lines = [line for arm in arms if (line := curve_line(run, "id_accuracy", arm, arm)).x]
     return Lines(
         "id-accuracy",
-        f"Unseen combinations answered over training (share of the ID test), {_seeds(run)}",
+        f"Unseen combinations answered over training (share of the ID test), {n_seeds(run)}",
         "optimiser steps",
         "ID accuracy",
         lines,
@@ -159,10 +146,10 @@ def _by_cutoff(run: Run, arm: str) -> Bars:
     for of_level in levels:
         k, n = of_level[0]["k"], sum(one["tests"] for one in of_level)
         groups.append(f"{'none' if k == 0 else f'k ≥ {k}' if k == k_max else f'k = {k}'}, n {n}")
-    majority = math.fsum(_values(run, arm, "majority")) / len(run.seeds)
+    majority = math.fsum(measured(run, arm, "majority")) / len(run.seeds)
     return Bars(
         f"by-cutoff-{arm.replace('_', '-')}",
-        f"{arm}: accuracy by k-cutoff (share of ID tests), {_seeds(run)}",
+        f"{arm}: accuracy by k-cutoff (share of ID tests), {n_seeds(run)}",
         "accuracy",
         groups,
         series,
@@ -214,12 +201,12 @@ def _search(run: Run, arms: Sequence[str]) -> list[Exhibit]:
         high = [max(values, default=math.nan) for values in known]
         lines.append(Line(arm, [float(size) for size in sizes], middle, low, high, arm))
         fitted = bootstrap_exponent(sizes, of_size, np.random.default_rng(0))
-        slopes = [value for value in _values(run, arm, "exponent") if math.isfinite(value)]
+        slopes = [value for value in measured(run, arm, "exponent") if math.isfinite(value)]
         rows.append((arm, *(_rounded(value) for value in (*_mean(slopes), *fitted)), len(sizes)))
     return [
         Lines(
             "rows-needed",
-            f"Training rows that an ID accuracy of {needed:g} needs, {_seeds(run)}",
+            f"Training rows that an ID accuracy of {needed:g} needs, {n_seeds(run)}",
             "tokens |X|",
             "rows N",
             lines,
@@ -297,7 +284,3 @@ def _witnesses(run: Run, arm: str, seed: int) -> list[Exhibit]:
             "a ≡ b: the two fragments gave the same targets in the contexts that follow, and never different ones.",
         ),
     ]
-
-
-def _seeds(run: Run) -> str:
-    return f"n = {len(run.seeds)} seed{'' if len(run.seeds) == 1 else 's'}"

@@ -19,8 +19,8 @@ from wheatstone.bench.exhibit import (
     Table,
     curve_line,
 )
+from wheatstone.bench.over_seeds import bars_of, finished_arms, measured, n_seeds, spread
 from wheatstone.bench.run import Run
-from wheatstone.bench.verdict import t_interval
 from wheatstone.studies.neural.grokking_pathways.domains import DOMAINS
 
 NAMES = {"two_hop": "two hops", "addition": "addition", "comparison": "comparison", "noise": "random answers"}
@@ -56,7 +56,7 @@ DIGITS = 3
 
 def exhibits(run: Run) -> Sequence[Exhibit]:
     """All exhibits whose arms the run has finished."""
-    finished = [arm for arm in run.arms if all(run.trial(arm, seed).is_finished for seed in run.seeds)]
+    finished = finished_arms(run)
     shown: list[Exhibit] = []
     if MAIN in finished:
         shown += [_curves(run, domain) for domain in DOMAINS]
@@ -73,7 +73,7 @@ def _curves(run: Run, domain: str) -> Lines:
     memorised = _mean(run, MAIN, f"memorised_{domain}")
     return Lines(
         f"monitors-{domain.replace('_', '-')}",
-        f"{NAMES[domain].capitalize()}: accuracies and monitors (shares of 1), {_seeds(run)}",
+        f"{NAMES[domain].capitalize()}: accuracies and monitors (shares of 1), {n_seeds(run)}",
         "optimiser steps",
         "share",
         lines,
@@ -87,7 +87,7 @@ def _tellers(run: Run) -> Bars:
     """How each monitor ranks the evaluations after memorising."""
     return Bars(
         "tellers",
-        f"After memorising: rank correlation with test accuracy, {_seeds(run)}",
+        f"After memorising: rank correlation with test accuracy, {n_seeds(run)}",
         "Spearman's correlation",
         [NAMES[domain] for domain in DOMAINS],
         [
@@ -140,7 +140,7 @@ def _lags(run: Run) -> Table:
         rows.append((NAMES[domain], *(None if math.isnan(cell) else cell for cell in cells)))
     return Table(
         "lags",
-        f"When domains are memorised and how much later they generalise, {_seeds(run)}",
+        f"When domains are memorised and how much later they generalise, {n_seeds(run)}",
         ("domain", "memorised at step", "lag in steps", "evaluations after", "training", "test", "test gained after"),
         rows,
         "Means over the seeds in which it happened. A negative lag: the test was answered before training was "
@@ -161,7 +161,7 @@ def _stops(run: Run) -> Table:
                 rows.append((NAMES[domain], name, *(math.fsum(x) / len(x) for x in (steps, tests, best))))
     return Table(
         "stops",
-        f"Stopping where a monitor is at its best, {_seeds(run)}",
+        f"Stopping where a monitor is at its best, {n_seeds(run)}",
         ("domain", "monitor", "stops at step", "test accuracy there", "best test accuracy of the run"),
         rows,
         "Loss: where the domain was memorised. Distance and consistency: the smallest and the largest value after.",
@@ -211,7 +211,7 @@ def _arms(run: Run, finished: Sequence[str]) -> Lines:
     lines: list[Line] = [curve_line(run, "distance_two_hop", arm, arm) for arm in finished]
     return Lines(
         "arms",
-        f"Distance of related two-hop pathways (share of the longer), {_seeds(run)}",
+        f"Distance of related two-hop pathways (share of the longer), {n_seeds(run)}",
         "optimiser steps",
         "distance",
         [line for line in lines if line.x],
@@ -224,7 +224,7 @@ def _drops(run: Run, finished: Sequence[str]) -> Bars:
     """How far the distance of related pathways falls from its peak, arm by arm."""
     return Bars(
         "drops",
-        f"Fall of the distance of related pathways from its peak (share of the peak), {_seeds(run)}",
+        f"Fall of the distance of related pathways from its peak (share of the peak), {n_seeds(run)}",
         "fall",
         list(finished),
         [_series(run, label, [(arm, measure) for arm in finished]) for measure, label in DROPS.items()],
@@ -235,25 +235,12 @@ def _drops(run: Run, finished: Sequence[str]) -> Bars:
 
 def _series(run: Run, label: str, cells: Sequence[tuple[str, str]]) -> BarSeries:
     """A bar for each (arm, measure), with the interval over the seeds that have it."""
-    values, low, high = [], [], []
-    for arm, measure in cells:
-        found = _values(run, arm, measure)
-        interval = t_interval(found) if len(found) > 1 else None
-        values.append(math.fsum(found) / len(found) if found else math.nan)
-        low.append(interval.low if interval else math.nan)
-        high.append(interval.high if interval else math.nan)
-    return BarSeries(label, values, low, high)
+    return bars_of(label, [spread(_values(run, *cell)) for cell in cells])
 
 
 def _values(run: Run, arm: str, measure: str) -> list[float]:
-    found = [(run.trial(arm, seed).measures() or {})[measure] for seed in run.seeds]
-    return [value for value in found if not math.isnan(value)]
+    return [value for value in measured(run, arm, measure) if not math.isnan(value)]
 
 
 def _mean(run: Run, arm: str, measure: str) -> float:
-    found = _values(run, arm, measure)
-    return math.fsum(found) / len(found) if found else math.nan
-
-
-def _seeds(run: Run) -> str:
-    return f"{len(run.seeds)} seed{'s' if len(run.seeds) > 1 else ''}"
+    return spread(_values(run, arm, measure)).mean
