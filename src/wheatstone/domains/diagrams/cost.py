@@ -31,7 +31,7 @@ from wheatstone.domains.diagrams.types import Size, product
 
 VIEWS = (Split, Merge, Rename, Order, Spread)
 """Leaves that only read the same numbers under other names."""
-KEPT = ("relu", "gelu", "gelu_tanh", "silu", "square")
+KEPT = ("gelu", "gelu_tanh", "silu", "square")
 """Functions whose slope is taken at what went in; the others take it at what came out."""
 
 

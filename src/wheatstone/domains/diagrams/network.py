@@ -1,17 +1,19 @@
 """`compile_torch` and `run_numpy`: a program as numbers. Axes are found by name, so nothing is aligned by accident.
 
-The two share no arithmetic but the elementwise formulas: torch's einsum, softmax and index_add against numpy's.
+The two share little arithmetic: torch's einsum, softmax, activations and index_add against numpy's and the formulas.
 """
 
 from __future__ import annotations
 
 import math
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
@@ -186,7 +188,7 @@ class Library:
             case Map():
                 return self.lib.einsum(equation(leaf, types, target), x, weight)
             case Elementwise():
-                return FUNCTIONS[leaf.function].compute(self.lib, constant(leaf), *given)
+                return self.elementwise(leaf, given)
             case Bias():
                 return x + self.beside(weight, leaf.axes, names)
             case Embed():
@@ -221,6 +223,10 @@ class Library:
                 return self.scatter(given[0], given[1], target.shape())
             case _:
                 raise DiagramError(f"{title(leaf)}: only its type is known, so it cannot be computed")
+
+    def elementwise(self, leaf: Elementwise, given: list[Numbers]) -> Numbers:
+        """A function of numbers by its formula."""
+        return FUNCTIONS[leaf.function].compute(self.lib, constant(leaf), *given)
 
     def beside(self, weight: Numbers, axes: Sequence[str], names: Sequence[str]) -> Numbers:
         """A weight with these axes, shaped to stand beside an array of `names`."""
@@ -271,12 +277,27 @@ def taps(count: int, width: int, stride: int, dilation: int) -> np.ndarray:
 
 class Torch(Library):
     lib = torch
+    own: Mapping[str, Callable[[Tensor], Tensor]] = {
+        "relu": torch.relu,
+        "gelu": F.gelu,
+        "gelu_tanh": partial(F.gelu, approximate="tanh"),
+        "silu": F.silu,
+        "sigmoid": torch.sigmoid,
+    }
+    """Functions that torch has: they keep less for the backward pass than their formulas would."""
+
+    def elementwise(self, leaf: Elementwise, given: list[Tensor]) -> Tensor:
+        if leaf.function in self.own:
+            return self.own[leaf.function](given[0])
+        return super().elementwise(leaf, given)
 
     def order(self, x: Tensor, axes: tuple[int, ...]) -> Tensor:
         return x.permute(axes)
 
     def reduce(self, leaf: Reduce, x: Tensor, axes: tuple[int, ...]) -> Tensor:
         match leaf.function:
+            case "softmax" if len(axes) == 1:
+                return x.softmax(axes[0])
             case "softmax":
                 powers = (x - x.amax(axes, keepdim=True).detach()).exp()
                 return powers / powers.sum(axes, keepdim=True)
@@ -301,7 +322,7 @@ class Torch(Library):
         places = torch.from_numpy(taps(int(cast(int, count)), int(cast(int, width)), leaf.stride, leaf.dilation))
         if leaf.padding:
             ends = [0, 0] * (x.ndim - 1 - at) + [leaf.padding, leaf.padding]
-            x = nn.functional.pad(x, ends, value=leaf.fill)
+            x = F.pad(x, ends, value=leaf.fill)
         return x.index_select(at, places.flatten().to(x.device)).unflatten(at, tuple(places.shape))
 
     def fold(self, leaf: Fold, x: Tensor, names: Sequence[str], target: Array) -> Tensor:

@@ -13,6 +13,7 @@ check FILE` says where a text is wrong.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -265,7 +266,7 @@ class _Parser:
                 if term.name in path:
                     circle = " -> ".join((*path[path.index(term.name) :], term.name))
                     refuse(term.at, f"a cycle: '{term.name}' is made of itself ({circle})")
-                return self._linked(term.name, path)
+                return dataclasses.replace(self._linked(term.name, path), at=term.at)
             case Seq():
                 return Seq(tuple(self._resolved(part, path) for part in term.parts), term.rest, at=term.at)
             case Par():

@@ -85,6 +85,8 @@ class Names(Protocol):
         ...
 
 
+SLOPES = {one.slope for one in FUNCTIONS.values() if one.slope != "exp"} | {"two", "equal"}
+"""Functions that only derivatives need."""
 Make = Callable[[Call, Names], Term]
 
 
@@ -224,7 +226,7 @@ OPERATIONS: Mapping[str, Make] = {
     "gain": _gain,
     "norm": _norm,
     "embed": _embed,
-    **{name: _function for name in FUNCTIONS if not name.endswith("'")},
+    **{name: _function for name in FUNCTIONS if name not in SLOPES},
     **dict.fromkeys((*KEEPS, *DROPS), _reduce),
     "split": _split,
     "merge": _merge,

@@ -123,7 +123,7 @@ def check(term: Term, domain: Obj, sizes: Mapping[str, Size] | None = None, *, u
     where the term has no type.
     """
     given = dict(sizes or {})
-    made = _Elaboration(given, unroll)
+    made = Elaboration(given, unroll)
     inputs = tuple(made.new(array) for array in bound(domain, given))
     outputs = made.run(term, inputs)
     return Program(tuple(made.arrays), inputs, tuple(made.steps), outputs, made.weights)
@@ -151,8 +151,8 @@ def infer(term: Term, domain: Obj) -> Program:
     raise DiagramError("the sizes of this term depend on each other without end")
 
 
-class _Elaboration:
-    """Walks a term with the arrays that it is given."""
+class Elaboration:
+    """Walks terms with the arrays that they are given, and keeps the steps; `check` is one walk."""
 
     def __init__(self, sizes: Mapping[str, Size], unroll: bool) -> None:
         self.sizes = sizes
@@ -381,6 +381,19 @@ class _Elaboration:
     def _next(self) -> int:
         self._serial += 1
         return self._serial
+
+
+def with_sizes(term: Term, sizes: Mapping[str, Size]) -> Term:
+    """The term with numbers for the symbols of its leaves."""
+    match term:
+        case Seq() | Par():
+            return dataclasses.replace(term, parts=tuple(with_sizes(part, sizes) for part in term.parts))
+        case Lift() | Repeat() | Block() | Residual():
+            return dataclasses.replace(term, body=with_sizes(term.body, sizes))
+        case Leaf():
+            return _with_sizes(term, sizes)
+        case _:
+            return term
 
 
 def _with_sizes(leaf: Leaf, sizes: Mapping[str, Size]) -> Leaf:
