@@ -11,8 +11,8 @@ Method        1 train four domains in one mixture: two-hop facts, modular additi
               of weighted router rows between layers  4 from the step at which a domain is memorised, rank-correlate
               each number with test accuracy, beside the training loss, expert use, and pathways renamed at random
 Differs       A mixture of 3 layers of width 64 with 8 experts, 2 chosen, trained for hundreds of steps (OLMoE: 7 B
-              parameters, 16 layers, 64 experts, 8 chosen, ten checkpoints of one pass). Rows repeat: at this size one
-              pass teaches nothing. Test accuracy is read off directly (the paper tunes each checkpoint by LoRA and runs
+              parameters, 16 layers, 64 experts, 8 chosen, ten checkpoints of one pass). A row is read about a hundred
+              times (paper: once). Test accuracy is read off directly (the paper tunes each checkpoint by LoRA and runs
               benchmarks). The embedding of an expert is its router row, a symbol is a layer with an expert, and pairs
               of related samples are reported beside any pairs: the paper leaves the first two open. Domains stand for
               the paper's groups of samples, so nothing has to be matched. Pathways are at the last position; `measure`
