@@ -121,9 +121,9 @@ class BayesianOptimiser:
         rng: np.random.Generator,
         *,
         start: int = 30,
-        refit: int = 25,
+        refit: int = 50,
         most: int = 300,
-        candidates: int = 1000,
+        candidates: int = 500,
     ) -> None:
         need("botorch", extra="electronic", to="search with Bayesian optimisation")
         self._dim, self._rng = dim, rng

@@ -11,12 +11,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from wheatstone.bench.errors import Fault, InputError, did_you_mean
 from wheatstone.domains.electronic.analog.engine import Engine
+from wheatstone.domains.electronic.analog.flatten import READ, flattened, operating_point, supply_voltages
 from wheatstone.domains.electronic.analog.jobs import OPTIONAL, Analysis, Failure, Waves
 from wheatstone.domains.electronic.analog.library import (
     Models,
@@ -38,15 +38,7 @@ from wheatstone.domains.electronic.analog.measures import (
 )
 from wheatstone.domains.electronic.analog.netlist import HOLE, Device, Netlist, parse_device, read_netlist
 from wheatstone.domains.electronic.analog.specification import Param, Specification, read_specification
-from wheatstone.domains.electronic.analog.units import number
 
-READ = {
-    "m": ("id", "gm", "gds", "vgs", "vds", "vdsat", "vth", "w", "l", "m"),
-    "q": ("ic", "ib", "gm", "vbe", "vbc", "m"),
-}
-"""What is read of each transistor; what its model does not have stays out."""
-DEEPEST = 8
-"""Levels of subcircuits that are looked into for transistors."""
 SAFE = re.compile(r"[\w\s.()+\-@\[\],#:*/]*")
 """Characters of an analysis: what follows a ';' would be another command."""
 
@@ -96,8 +88,8 @@ class Testbench:
         check_models(self.netlist, models)
         self._check_bins(models)
         low = self.render({one.name: one.low for one in spec.params})
-        self.transistors = list(_transistors(low, self._library_lines(models)))
-        self.supplies = _supplies(low, [one.source for one in spec.measures if one.kind == "power"], spec.file)
+        self.transistors = flattened([*low, *models.rest])
+        self.supplies = supply_voltages(low, [one.source for one in spec.measures if one.kind == "power"], spec.file)
 
     @staticmethod
     def read(specification: Path, netlist: Path | None = None) -> Testbench:
@@ -218,7 +210,7 @@ class Testbench:
         ac = Response(*_pair(next(waves), "frequency")) if self.spec.ac else None
         noise = Noise(*_pair(next(waves), "frequency")) if self.spec.noise else None
         tran = Transient(*_pair(next(waves), "time")) if self.spec.tran else None
-        transistors = tuple(_operating(one, point) for one in self.transistors)
+        transistors = tuple(operating_point(one, point) for one in self.transistors)
         voltages = {name: float(values[0]) for name, values in point.items() if name[0] != "@" and len(values)}
         simulated = Simulated(voltages, transistors, ac, noise, tran, self.supplies)
         measures, missing = dict(none), dict[str, str]()
@@ -359,83 +351,7 @@ class Testbench:
         )
         return in_hole or any(owner == device and name == param for (owner, _), name in self.fields.items())
 
-    def _library_lines(self, models: Models) -> list[str]:
-        return list(models.rest)
-
-
-@dataclass(frozen=True)
-class _Path:
-    """A transistor of the flattened circuit, as ngspice names it."""
-
-    path: str
-    kind: Literal["m", "q"]
-
-
-def _transistors(deck: Sequence[str], models: Sequence[str]) -> list[_Path]:
-    """All MOS and bipolar transistors, those in subcircuits included."""
-    inside: dict[str, list[Device]] = {}
-    top: list[Device] = []
-    current: list[Device] = top
-    for text in [*deck, *models]:
-        words = text.lower().split()
-        if words and words[0] == ".subckt":
-            current = inside.setdefault(words[1], [])
-        elif words and words[0] == ".ends":
-            current = top
-        elif (device := parse_device(text)) is not None:
-            current.append(device)
-    found: list[_Path] = []
-
-    def walk(devices: Sequence[Device], place: str, depth: int) -> None:
-        for device in devices:
-            match device.kind:
-                case "m":
-                    found.append(_Path(f"m.{place}{device.name}" if place else device.name, "m"))
-                case "q":
-                    found.append(_Path(f"q.{place}{device.name}" if place else device.name, "q"))
-                case "x" if depth < DEEPEST:
-                    walk(inside.get(device.model, []), f"{place}{device.name}.", depth + 1)
-                case _:
-                    pass
-
-    walk(top, "", 0)
-    return found
-
-
-def _operating(one: _Path, point: Mapping[str, np.ndarray]) -> Transistor:
-    values = {
-        key: float(found[0])
-        for key in READ[one.kind]
-        if len(found := point.get(f"@{one.path}[{key}]", np.empty(0))) == 1
-    }
-    name = one.path.split(".")[1] if "." in one.path else one.path
-    return Transistor(name, one.kind, values)
-
 
 def _pair(waves: Mapping[str, np.ndarray], x: str) -> tuple[np.ndarray, np.ndarray]:
     y = next(values for name, values in waves.items() if name != x)
     return np.real(waves[x]), y
-
-
-def _supplies(deck: Sequence[str], asked: Sequence[str], file: str) -> dict[str, float]:
-    """Voltage of each source that power is measured at.
-
-    Raises InputError for a source that the deck does not have, or whose value is not a number.
-    """
-    wanted = {name.strip().lower() for text in asked for name in text.split(",")}
-    found: dict[str, float] = {}
-    for text in deck:
-        device = parse_device(text)
-        if device is not None and device.name in wanted:
-            words = [word for word in device.words[2:] if word.lower() != "dc"]
-            try:
-                found[device.name] = number(words[0])
-            except (ValueError, IndexError):
-                raise InputError(
-                    [Fault(file, None, "measures", f"{device.name.upper()} has no constant voltage.")]
-                ) from None
-    if absent := sorted(wanted - found.keys()):
-        raise InputError(
-            [Fault(file, None, "measures", f"power is measured at '{absent[0]}', and there is no such source.")]
-        )
-    return found
