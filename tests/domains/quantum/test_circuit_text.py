@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from wheatstone.bench.errors import UserError
 from wheatstone.domains.quantum.circuit_text import (
+    ANY,
     BIN,
     END,
     GRID,
+    HEADER,
     LONGEST_GATE,
     MALFORMED,
     UNKNOWN,
@@ -57,7 +59,7 @@ def test_words_say_any_circuit_and_the_grammar_takes_it(one: Program) -> None:
     for before, after in zip(one.ops, ops, strict=True):
         assert all(abs(a - b) <= BIN for a, b in zip(before.angles, after.angles, strict=True))
     sequence = torch.tensor([tokens])
-    for place in range(2, len(tokens)):
+    for place in range(HEADER, len(tokens)):
         assert text.allowed(sequence[:, :place], Room(1000))[0, tokens[place]]
 
 
@@ -123,8 +125,21 @@ def test_large_numbers_in_angles_forbid_no_line() -> None:
 
 def test_lines_cannot_say_what_training_has_not_seen() -> None:
     text = Lines.of(TWO[:1], MAX_QUBITS)
-    assert text.encode(TWO[1])[2:-1] == [UNKNOWN, UNKNOWN]
+    assert text.encode(TWO[1])[HEADER:-1] == [UNKNOWN, UNKNOWN]
     assert UNKNOWN not in Words(MAX_QUBITS).encode(TWO[1])
+
+
+@pytest.mark.parametrize(
+    "text", [Words(MAX_QUBITS, ["ghz", "qft"]), Lines.of(TWO, MAX_QUBITS, ["ghz", "qft"])], ids=["words", "lines"]
+)
+def test_a_family_is_said_where_it_is_known(text: CircuitText) -> None:
+    tokens = {family: text.prompt(3, family)[1] for family in ("ghz", "qft", "shor", "")}
+    assert len(set(tokens.values())) == 3
+    assert tokens["shor"] == tokens[""] == ANY
+    known = Program(3, TWO[0].ops, "qft")
+    assert text.encode(known, named=True)[:HEADER] == text.prompt(3, "qft")
+    assert text.encode(known)[:HEADER] == text.prompt(3)
+    assert text.decode(text.encode(known, named=True))[1] == text.decode(text.encode(known))[1]
 
 
 @pytest.mark.parametrize("text", [Words(MAX_QUBITS), Lines.of(TWO, MAX_QUBITS)], ids=["words", "lines"])

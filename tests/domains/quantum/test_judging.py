@@ -7,12 +7,14 @@ import pytest
 
 from wheatstone.domains.quantum.judging import (
     FIRST_LINES,
+    Read,
     area,
     copied_share,
     edit_distances,
     fixed_judge,
     header_of,
     nearest,
+    steps_of,
     two_sample,
     words_of,
 )
@@ -41,9 +43,8 @@ def families(programs: list[Program]) -> list[str]:
     return [one.family for one in programs]
 
 
-def judged(candidates: list[Program], **options: object) -> float:
-    groups = families(REAL), families(candidates)
-    return two_sample(REAL, groups[0], candidates, groups[1], RNG(0), **options).auc()  # pyright: ignore[reportArgumentType]
+def judged(candidates: list[Program], *reads: Read) -> float:
+    return two_sample(REAL, families(REAL), candidates, families(candidates), RNG(0), *reads).auc()
 
 
 def test_noise_is_found_out_on_families_that_the_judge_has_not_seen() -> None:
@@ -55,7 +56,7 @@ def test_the_same_circuits_cannot_be_told_from_themselves() -> None:
 
 
 def test_a_header_tells_nothing() -> None:
-    assert judged(NOISE, read=header_of) == pytest.approx(0.5, abs=0.02)
+    assert judged(NOISE, header_of) == pytest.approx(0.5, abs=0.02)
 
 
 def test_a_random_tail_passes_a_judge_that_reads_the_start_alone() -> None:
@@ -66,7 +67,8 @@ def test_a_random_tail_passes_a_judge_that_reads_the_start_alone() -> None:
     ]
 
     def start(one: Program) -> list[str]:
-        return words_of(Program(one.n, one.ops[:FIRST_LINES]))
+        begun = Program(one.n, one.ops[:FIRST_LINES])
+        return words_of(begun) + steps_of(begun)
 
     groups = families(real)
     assert two_sample(real, groups, spliced, groups, RNG(0)).auc() > 0.9

@@ -5,8 +5,8 @@
 `Lines`   a whole statement is a token, angles with all digits, as in KetGPT (arXiv:2402.13352): every line is correct
           by construction, but a line that training has not seen cannot be said, and most lines occur once.
 
-A sequence is START, the size of the register, the gates, END. The grammar is decided from the last few tokens and the
-size, so it needs no state: which gate is open, how many of its operands are there, which qubits they were.
+A sequence is START, a family or ANY, the register, the gates, END. The grammar is decided from the last few tokens and
+the register, so it needs no state: which gate is open, how many of its operands are there, which qubits they were.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from torch import Tensor
 from wheatstone.bench.errors import UserError
 from wheatstone.domains.quantum.program import GATES, HALF_TURN, Op, Program, angle_text, line_of, wrapped
 
-START, END, PAD, UNKNOWN = range(4)
-SPECIAL = ("<start>", "<end>", "<pad>", "<unknown>")
+START, END, PAD, UNKNOWN, ANY = range(5)
+HEADER = 3
+"""Tokens that are given and not predicted: START, the family (or ANY) and the register."""
 N_BIN = 128
 """Bins of equal width over (-2 pi, 2 pi] for angles off the grid."""
 BIN = 4 * HALF_TURN / N_BIN
@@ -45,7 +46,7 @@ class Room:
     """How much a sequence may hold."""
 
     tokens: int
-    """Tokens in all, START, size and END included."""
+    """Tokens in all, START, register and END included."""
     least: int = 1
     """Gates at least."""
     most: int | None = None
@@ -59,17 +60,18 @@ class CircuitText(Protocol):
     size: int
     """Tokens in the vocabulary."""
     max_qubits: int
+    families: tuple[str, ...]
 
-    def encode(self, one: Program) -> list[int]:
-        """START, size, gates, END."""
+    def encode(self, one: Program, *, named: bool = False) -> list[int]:
+        """START, family (ANY unless `named` and known), register, gates, END."""
         ...
 
     def decode(self, tokens: Sequence[int]) -> tuple[int, tuple[Op, ...]]:
         """(register, gates) up to END, whatever stands there: `program.faults` says whether it is a circuit."""
         ...
 
-    def prompt(self, n: int) -> list[int]:
-        """What a circuit of `n` qubits begins with."""
+    def prompt(self, n: int, family: str = "") -> list[int]:
+        """What a circuit of `n` qubits begins with, of a family that training knew or of any."""
         ...
 
     def allowed(self, sequences: Int[Tensor, "sequence pos"], room: Room) -> Bool[Tensor, "sequence vocab"]:
@@ -112,15 +114,17 @@ def snapped(one: Program) -> Program:
 
 
 class Words:
-    """A token for each gate, operand and angle."""
+    """A token for each gate, operand and angle; the size of the register is said by its last qubit.
+
+    A size with a token of its own would have to be related to the qubits from data, and there are few circuits a size.
+    """
 
     kind = "words"
 
-    def __init__(self, max_qubits: int) -> None:
-        self.max_qubits = max_qubits
+    def __init__(self, max_qubits: int, families: Sequence[str] = ()) -> None:
+        self.max_qubits, self.families = max_qubits, tuple(families)
         self.gates = tuple(GATES)
-        self.first_size = len(SPECIAL)
-        self.first_qubit = self.first_size + max_qubits
+        self.first_qubit = 1 + ANY + len(self.families)
         self.first_gate = self.first_qubit + max_qubits
         self.first_angle = self.first_gate + len(self.gates)
         self.size = self.first_angle + len(GRID) + N_BIN
@@ -136,12 +140,12 @@ class Words:
         self._operands = torch.tensor([shape.qubits + shape.angles for shape in shapes])
         self._wide = torch.tensor([shape.wide for shape in shapes])
 
-    def encode(self, one: Program) -> list[int]:
-        """START, size, then gate, qubits, angles of each gate, END.
+    def encode(self, one: Program, *, named: bool = False) -> list[int]:
+        """START, family, last qubit, then gate, qubits, angles of each gate, END.
 
         Raises UserError for a register larger than the vocabulary's.
         """
-        found = self.prompt(one.n)
+        found = self.prompt(one.n, one.family if named else "")
         for op in one.ops:
             found.append(self.first_gate + self._gate_number[op.gate])
             found += [self.first_qubit + qubit for qubit in op.qubits]
@@ -149,9 +153,9 @@ class Words:
         return [*found, END]
 
     def decode(self, tokens: Sequence[int]) -> tuple[int, tuple[Op, ...]]:
-        n = tokens[1] - self.first_size + 1
+        n = tokens[HEADER - 1] - self.first_qubit + 1
         ops: list[Op] = []
-        for token in tokens[2:]:
+        for token in tokens[HEADER:]:
             if token == END:
                 break
             if self.first_gate <= token < self.first_angle:
@@ -169,14 +173,14 @@ class Words:
                 ops += [last, Op(MALFORMED, (), ())]
         return n, tuple(ops)
 
-    def prompt(self, n: int) -> list[int]:
+    def prompt(self, n: int, family: str = "") -> list[int]:
         _check_size(n, self.max_qubits)
-        return [START, self.first_size + n - 1]
+        return [START, _family_token(self.families, family), self.first_qubit + n - 1]
 
     def allowed(self, sequences: Int[Tensor, "sequence pos"], room: Room) -> Bool[Tensor, "sequence vocab"]:
         rows, length = sequences.shape
-        register = sequences[:, 1] - self.first_size + 1
-        tail = sequences[:, max(2, length - LONGEST_GATE + 1) :]
+        register = sequences[:, HEADER - 1] - self.first_qubit + 1
+        tail = sequences[:, max(HEADER, length - LONGEST_GATE + 1) :]
         since = tail.shape[1]
         # How many operands the last gate has: LONGEST_GATE - 1 tokens without a gate hold one that is complete.
         is_gate = self._is_gate[tail]
@@ -211,7 +215,7 @@ class Words:
         return mask
 
     def to_json(self) -> dict[str, object]:
-        return {"kind": self.kind, "max_qubits": self.max_qubits}
+        return {"kind": self.kind, "max_qubits": self.max_qubits, "families": list(self.families)}
 
 
 class Lines:
@@ -219,49 +223,49 @@ class Lines:
 
     kind = "lines"
 
-    def __init__(self, max_qubits: int, lines: Sequence[Op]) -> None:
-        self.max_qubits = max_qubits
+    def __init__(self, max_qubits: int, lines: Sequence[Op], families: Sequence[str] = ()) -> None:
+        self.max_qubits, self.families = max_qubits, tuple(families)
         self.ops = tuple(lines)
-        self.first_size = len(SPECIAL)
+        self.first_size = 1 + ANY + len(self.families)
         self.first_line = self.first_size + max_qubits
         self.size = self.first_line + len(self.ops)
         self._number = {line_of(op): number for number, op in enumerate(self.ops)}
         self._reach = torch.tensor([1 + max(op.qubits) for op in self.ops], dtype=torch.int64)
 
     @classmethod
-    def of(cls, programs: Sequence[Program], max_qubits: int) -> Lines:
+    def of(cls, programs: Sequence[Program], max_qubits: int, families: Sequence[str] = ()) -> Lines:
         """The vocabulary of a training set, in order of first use."""
         seen = {line_of(op): op for one in programs for op in one.ops}
-        return cls(max_qubits, tuple(seen.values()))
+        return cls(max_qubits, tuple(seen.values()), families)
 
-    def encode(self, one: Program) -> list[int]:
-        """START, size, lines (or UNKNOWN), END.
+    def encode(self, one: Program, *, named: bool = False) -> list[int]:
+        """START, family, size, lines (or UNKNOWN), END.
 
         Raises UserError for a register larger than the vocabulary's.
         """
         numbers = (self._number.get(line_of(op)) for op in one.ops)
         return [
-            *self.prompt(one.n),
+            *self.prompt(one.n, one.family if named else ""),
             *(UNKNOWN if number is None else self.first_line + number for number in numbers),
             END,
         ]
 
     def decode(self, tokens: Sequence[int]) -> tuple[int, tuple[Op, ...]]:
         ops: list[Op] = []
-        for token in tokens[2:]:
+        for token in tokens[HEADER:]:
             if token == END:
                 break
             ops.append(self.ops[token - self.first_line] if token >= self.first_line else Op(MALFORMED, (), ()))
-        return tokens[1] - self.first_size + 1, tuple(ops)
+        return tokens[HEADER - 1] - self.first_size + 1, tuple(ops)
 
-    def prompt(self, n: int) -> list[int]:
+    def prompt(self, n: int, family: str = "") -> list[int]:
         _check_size(n, self.max_qubits)
-        return [START, self.first_size + n - 1]
+        return [START, _family_token(self.families, family), self.first_size + n - 1]
 
     def allowed(self, sequences: Int[Tensor, "sequence pos"], room: Room) -> Bool[Tensor, "sequence vocab"]:
         rows, length = sequences.shape
-        register = sequences[:, 1] - self.first_size + 1
-        count = length - 2
+        register = sequences[:, HEADER - 1] - self.first_size + 1
+        count = length - HEADER
         full = length + 2 > room.tokens or (room.most is not None and count >= room.most)
         mask = torch.zeros(rows, self.size, dtype=torch.bool)
         if not full:
@@ -270,7 +274,12 @@ class Lines:
         return mask
 
     def to_json(self) -> dict[str, object]:
-        return {"kind": self.kind, "max_qubits": self.max_qubits, "ops": [[*op] for op in self.ops]}
+        return {
+            "kind": self.kind,
+            "max_qubits": self.max_qubits,
+            "families": list(self.families),
+            "ops": [[*op] for op in self.ops],
+        }
 
 
 def text_from(record: dict[str, object]) -> CircuitText:
@@ -279,13 +288,14 @@ def text_from(record: dict[str, object]) -> CircuitText:
     Raises KeyError, TypeError or ValueError for anything else.
     """
     size = int(record["max_qubits"])  # pyright: ignore[reportArgumentType]
+    families = [str(name) for name in record["families"]]  # pyright: ignore[reportGeneralTypeIssues]
     if record["kind"] == Words.kind:
-        return Words(size)
+        return Words(size, families)
     if record["kind"] != Lines.kind:
         raise ValueError(f"unknown kind of tokens {record['kind']!r}")
     rows: list[list[object]] = record["ops"]  # pyright: ignore[reportAssignmentType]
     ops = [Op(str(g), tuple(q), tuple(a)) for g, q, a in rows]  # pyright: ignore[reportArgumentType]
-    return Lines(size, ops)
+    return Lines(size, ops, families)
 
 
 def judged_words(one: Program) -> list[str]:
@@ -302,6 +312,10 @@ def judged_words(one: Program) -> list[str]:
 def judged_lines(one: Program) -> list[str]:
     """One text token a gate: its name and operands, without angles."""
     return [f"{op.gate} {','.join(map(str, op.qubits))}" for op in one.ops]
+
+
+def _family_token(families: Sequence[str], name: str) -> int:
+    return 1 + ANY + families.index(name) if name in families else ANY
 
 
 def _check_size(n: int, most: int) -> None:

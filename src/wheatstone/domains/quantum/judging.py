@@ -32,6 +32,8 @@ FOLDS = 5
 LONGEST_RUN = 3
 FAR = 3
 """Distances beyond it count as it."""
+Read = Callable[[Program], list[str]]
+"""What a judge reads of a circuit, as words."""
 PENALTY = 10.0
 """Inverse strength of the logistic regressions' penalty."""
 FIRST_LINES = 46
@@ -92,12 +94,17 @@ def area(scores: Floats, positive: NDArray[np.bool_]) -> float:
 
 
 def words_of(one: Program) -> list[str]:
-    """Runs of one to three words, and of one to three steps from gate to gate, without a header.
+    """Runs of one to three words, without a header."""
+    return list(_runs(judged_words(one)))
+
+
+def steps_of(one: Program) -> list[str]:
+    """Runs of one to three steps from gate to gate.
 
     A step says whether the gate stays the same and where the operands move: a ladder of any gate on any qubits is a
     sequence of equal steps, which a family that the judge has not seen may share with those that it has.
     """
-    return [*_runs(judged_words(one)), *_runs(_steps(one))]
+    return list(_runs(_steps(one)))
 
 
 def lines_of(one: Program) -> list[str]:
@@ -138,15 +145,16 @@ def two_sample(
     candidates: Sequence[Program],
     candidate_groups: Sequence[str],
     rng: np.random.Generator,
-    read: Callable[[Program], list[str]] = words_of,
+    *reads: Read,
 ) -> Verdicts:
     """A judge's verdicts on real and candidates, each given while its group was kept from the judge's training.
 
-    A group is a family of circuits, or a single circuit with all that is nearest to it.
+    A group is a family of circuits, or a single circuit with all that is nearest to it. Each of `reads` (words and
+    steps, when none is given) adds as much to what the judge sees of a circuit.
     """
     groups = [*real_groups, *candidate_groups]
     folds = _group_folds(groups, rng)
-    counts = _counts([read(one) for one in (*real, *candidates)])
+    counts = _side_by_side([_counts([read(one) for one in (*real, *candidates)]) for read in reads or WHOLE])
     is_candidate = np.arange(len(groups)) >= len(real)
     scores = np.zeros(len(groups))
     for fold in range(int(folds.max()) + 1):
@@ -190,6 +198,16 @@ def fixed_judge(real: Sequence[Program], random: Sequence[Program], rng: np.rand
         return ~model.predict(vectorizer.transform(programs))
 
     return FixedJudge(accuracy, says_real)
+
+
+WHOLE: tuple[Read, ...] = (words_of, steps_of)
+"""What a judge reads of a whole circuit."""
+
+
+def _side_by_side(counts: Sequence[Any]) -> Any:
+    from scipy.sparse import hstack
+
+    return hstack(counts).tocsr()
 
 
 def _counts(documents: Sequence[list[str]]) -> Any:
