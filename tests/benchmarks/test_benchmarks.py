@@ -21,6 +21,8 @@ def test_a_benchmark_runs_and_its_sides_are_equal(name: str, tmp_path: Path) -> 
     done = subprocess.run(words, cwd=ROOT, env=os.environ | {"TQDM_DISABLE": "1"}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     record = Record.read(path)
+    if reason := record.figures.get("not measured"):
+        pytest.skip(reason)
     assert record.quick
     assert record.name == name
     assert record.comparisons

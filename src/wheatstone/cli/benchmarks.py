@@ -30,6 +30,7 @@ ORDER = (
     "aqc_objective",
     "generative_logic",
     "abc_evaluations",
+    "spice_simulations",
     "startup",
 )
 """The order on the page; others follow by name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import statistics
 from collections.abc import Sequence
@@ -119,7 +120,7 @@ def _constraints(run: Run, done: Sequence[str]) -> list[Exhibit]:
         return []
     logged = run.trial(arm, run.seeds[0]).metrics()
     names = [name for name in (logged[0] if logged else {}) if name.startswith("meets_")]
-    lines = [curve_line(run, name, arm, name.removeprefix("meets_")) for name in names]
+    lines = [_plain(curve_line(run, name, arm, name.removeprefix("meets_"))) for name in names]
     target = curve_line(run, "target", arm, "best design so far")
     found: list[Exhibit] = [
         Lines(
@@ -127,7 +128,7 @@ def _constraints(run: Run, done: Sequence[str]) -> list[Exhibit]:
             f"Constraint by constraint: share of the last 100 proposals that meet it, {arm}, {_seeds(run)}",
             "simulations",
             "share [0, 1]",
-            [*lines, curve_line(run, "feasible", arm, "all of them")],
+            [*lines, _plain(curve_line(run, "feasible", arm, "all of them"))],
             y_range=(0, 1.02),
         )
     ]
@@ -144,6 +145,11 @@ def _constraints(run: Run, done: Sequence[str]) -> list[Exhibit]:
             )
         )
     return found
+
+
+def _plain(line: Line) -> Line:
+    """Without its arm's colour: several curves of one arm need several."""
+    return dataclasses.replace(line, arm=None)
 
 
 def _summary(run: Run, done: Sequence[str]) -> list[Exhibit]:
@@ -247,22 +253,22 @@ def _bode(run: Run, done: Sequence[str]) -> list[Exhibit]:
     sources: list[tuple[str, dict[str, Any], str | None]] = [*drawn, *([("designer", hand, None)] if hand else [])]
     for label, one, arm in sources:
         if one["frequency"]:
-            magnitude.append(
-                Line(label, one["frequency"], [20 * math.log10(max(v, 1e-12)) for v in one["magnitude"]], arm=arm)
-            )
-            phase.append(Line(label, one["frequency"], one["phase"], arm=arm))
+            megahertz = [value / 1e6 for value in one["frequency"]]
+            decibels = [20 * math.log10(max(value, 1e-12)) for value in one["magnitude"]]
+            magnitude.append(Line(label, megahertz, decibels, arm=arm))
+            phase.append(Line(label, megahertz, one["phase"], arm=arm))
     if not magnitude:
         return []
     return [
         Lines(
             "bode",
-            "Frequency response of the best designs",
-            "frequency [Hz]",
+            "Magnitude of the best designs",
+            "frequency [MHz]",
             "magnitude [dB, dBohm]",
             magnitude,
             log_x=True,
         ),
-        Lines("phase", "Phase of the best designs", "frequency [Hz]", "phase [degrees]", phase, log_x=True),
+        Lines("phase", "Phase of the best designs", "frequency [MHz]", "phase [degrees]", phase, log_x=True),
     ]
 
 
