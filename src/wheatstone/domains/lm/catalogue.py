@@ -113,7 +113,10 @@ def load_model(path_or_name: str | Path) -> LanguageModel:
     place = installed(found.name)
     if place is None:
         raise UserError(f"{found.name}: not installed. Install it: wheatstone models install {found.name}")
-    model = load(place)
+    try:
+        model = load(place)
+    except UserError as fault:
+        raise UserError(f"{fault}\nRemove {place} and run: wheatstone models install {found.name}") from None
     return LanguageModel(model.model, model.tokenizer, found.name)
 
 
