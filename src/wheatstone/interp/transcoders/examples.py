@@ -68,3 +68,21 @@ def marked(example: Example, word: Callable[[Sequence[int]], str]) -> str:
     """The words of an example with the token of highest activation between ⟦ and ⟧."""
     before, after = example.tokens[: example.peak], example.tokens[example.peak + 1 :]
     return f"{word(before)}⟦{word(example.tokens[example.peak : example.peak + 1])}⟧{word(after)}"
+
+
+def token_share(z: Float[Tensor, "row pos feature"], rows: Int[Tensor, "row pos"], most: int = 512) -> float:
+    """How much of a live feature's variance the current token alone explains, mean over the first `most` live features.
+
+    One for features that only say which token this is: what remains of "interpretable" features in a random network.
+    """
+    live = live_features(z)[:most]
+    if not len(live):
+        return float("nan")
+    values, tokens = z[:, SKIPPED:, live].flatten(0, 1).double(), rows[:, SKIPPED:].flatten()
+    _, group, counts = tokens.unique(return_inverse=True, return_counts=True)
+    sums = torch.zeros(len(counts), len(live), dtype=torch.float64).index_add_(0, group, values)
+    between = (sums.square() / counts[:, None]).sum(0) - values.sum(0).square() / len(values)
+    total = values.square().sum(0) - values.sum(0).square() / len(values)
+    # With few tokens a group, groups explain some of any noise: the share is adjusted as R^2 is for regressors.
+    share = 1 - (1 - between / total) * (len(values) - 1) / max(1, len(values) - len(counts))
+    return share.clamp(0, 1).mean().item()

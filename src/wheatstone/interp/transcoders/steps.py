@@ -30,7 +30,7 @@ from wheatstone.interp.transcoders.dictionary import DictionaryConfig, threshold
 REVIVED_SHARE = 8
 """At most one in so many tokens of a batch gives a dead feature a new start."""
 BANDWIDTH = 0.05
-FIRST_THRESHOLD = 0.05
+FIRST_THRESHOLD = 0.3
 
 
 class Learner(nn.Module):

@@ -24,6 +24,8 @@ LOG_POINTS = 30
 DECAY_SHARE = 0.25
 """The last part of the steps, in which the rate falls to zero."""
 REVIVE_EVERY = 25
+THRESHOLD_RATE = 5.0
+"""Times the learning rate for thresholds, which have a long way to go from one start for all features."""
 CALIBRATION_TOKENS = 4096
 
 
@@ -62,7 +64,10 @@ class Training:
         self.rows = batches(len(store), how.batch, order)
         self.source, self.scaling = store.read(cfg.kind)
         self.parameters = dict(self.learner.named_parameters())
-        self.optimiser = torch.optim.Adam(self.parameters.values(), lr=how.lr, fused=True)
+        thresholds = [value for name, value in self.parameters.items() if name == "log_threshold"]
+        others = [value for name, value in self.parameters.items() if name != "log_threshold"]
+        groups = [{"params": others, "times": 1.0}, {"params": thresholds, "times": THRESHOLD_RATE}]
+        self.optimiser = torch.optim.Adam([group for group in groups if group["params"]], lr=how.lr, fused=True)
         self.silent = torch.zeros(cfg.n_features, dtype=torch.int64)
         """Tokens since each feature fired."""
         self.done = 0
@@ -84,7 +89,7 @@ class Training:
         dead = (self.silent >= how.dead_after).nonzero()[:, 0]
         learner.remove_parallel_gradient()
         for group in self.optimiser.param_groups:
-            group["lr"] = how.lr * rate(self.done, how)
+            group["lr"] = how.lr * rate(self.done, how) * group["times"]
         self.optimiser.step()
         learner.normalise()
         if len(dead) and self.done % REVIVE_EVERY == 0 and self.done < how.steps * (1 - DECAY_SHARE):
@@ -171,8 +176,8 @@ def train(
     """Makes the steps that are left.
 
     With a `saver` it logs `fvu`, `l0`, `dead` (with `label` before the names) at LOG_POINTS steps, tells how far it is
-    (`before` steps of other trainings already made, of `total` in all), and saves `state_tensors` now and then; the
-    saver's owner adds to the state what it needs.
+    (`before` steps of other trainings already made, of `total` in all), and saves `state_tensors` half-way and now and
+    then; the saver's owner adds to the state what it needs.
     """
     how, started, saved = training.how, time.perf_counter(), time.perf_counter()
     every = max(1, how.steps // LOG_POINTS)
@@ -183,7 +188,7 @@ def train(
         saver.progress(before + training.done, total or how.steps, label.strip("_"))
         if training.done % every == 0:
             saver.log(before + training.done, **{label + name: value for name, value in found.items()})
-        if time.perf_counter() - saved > CHECKPOINT_SECONDS:
+        if training.done == how.steps // 2 or time.perf_counter() - saved > CHECKPOINT_SECONDS:
             saver.save_checkpoint(training.state_tensors(), {"done": training.done})
             saved = time.perf_counter()
     dead = int((training.silent >= how.dead_after).sum())
