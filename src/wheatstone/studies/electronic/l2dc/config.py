@@ -40,7 +40,7 @@ class Config:
     """Standard deviation of the exploration at its start, in units of half a range."""
     noise_end: Annotated[float, Gt(0)] = 0.05
     """Standard deviation at the end of its decay."""
-    decay: Annotated[float, Gt(0), Le(1)] = 1.0
+    decay: Annotated[float, Gt(0), Le(1)] = 0.6
     """Share of the simulations over which the exploration decays, linearly."""
     updates: Annotated[int, Ge(1)] = 4
     """Gradient steps a simulation."""
@@ -48,9 +48,9 @@ class Config:
     """Transitions of a gradient step."""
     actor_lr: Annotated[float, Gt(0)] = 1e-3
     """Learning rate of the actor."""
-    critic_lr: Annotated[float, Gt(0)] = 1e-3
+    critic_lr: Annotated[float, Gt(0)] = 3e-3
     """Learning rate of the critic."""
-    penalty: Annotated[float, Ge(0)] = 1e-3
+    penalty: Annotated[float, Ge(0)] = 1e-2
     """Weight of the mean square of the actor's output before its tanh."""
     corners: bool = True
     """Simulate the winner at the corners and temperatures of the specification."""
