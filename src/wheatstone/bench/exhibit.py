@@ -36,6 +36,22 @@ class Span(NamedTuple):
     high: float
 
 
+class _Shown:
+    """What a Jupyter notebook shows of an exhibit that is the value of a cell."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        from wheatstone.bench.report.notebook import exhibit_html
+
+        return exhibit_html(cast("Exhibit", self))
+
+    def _repr_svg_(self) -> str | None:
+        from wheatstone.bench.report.notebook import exhibit_svg
+
+        return exhibit_svg(cast("Exhibit", self))
+
+
 @dataclass(frozen=True)
 class Mark:
     """A threshold: a thin line across the plot at one value of one axis."""
@@ -63,7 +79,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Lines:
+class Lines(_Shown):
     """Curves over one shared axis."""
 
     name: str
@@ -100,7 +116,7 @@ class BarSeries:
 
 
 @dataclass(frozen=True)
-class Bars:
+class Bars(_Shown):
     """Grouped bars: one group of bars for each of `groups`, one bar in it for each of `series`."""
 
     name: str
@@ -126,7 +142,7 @@ class Bars:
 
 
 @dataclass(frozen=True)
-class Heatmap:
+class Heatmap(_Shown):
     """A matrix: `values[row][column]` with a row for each of `y`, a column for each of `x`; row 0 is at the bottom."""
 
     name: str
@@ -172,7 +188,7 @@ class ScatterSeries:
 
 
 @dataclass(frozen=True)
-class Scatter:
+class Scatter(_Shown):
     """Points in a plane."""
 
     name: str
@@ -193,7 +209,7 @@ class Scatter:
 
 
 @dataclass(frozen=True)
-class Table:
+class Table(_Shown):
     """Rows of text and numbers; an empty cell is None."""
 
     name: str
@@ -234,7 +250,7 @@ class CircuitEdge:
 
 
 @dataclass(frozen=True)
-class Circuit:
+class Circuit(_Shown):
     """A drawn circuit: columns are positions, rows are layers, edges carry what one place gives another."""
 
     name: str
@@ -263,7 +279,7 @@ class Circuit:
 
 
 @dataclass(frozen=True)
-class Diagram:
+class Diagram(_Shown):
     """A finished drawing of a network: strokes under boxes under `front` strokes under texts, each in its order."""
 
     name: str
@@ -288,7 +304,7 @@ class Diagram:
 
 
 @dataclass(frozen=True)
-class Note:
+class Note(_Shown):
     """A paragraph of plain text; a blank line begins a new one."""
 
     name: str

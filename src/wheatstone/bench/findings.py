@@ -88,6 +88,12 @@ class Findings:
         values["verdicts"] = [_verdict_to_json(verdict) for verdict in self.verdicts]
         return {"format": values.pop("format"), **plain(values)}
 
+    def _repr_html_(self) -> str:
+        """What a Jupyter notebook shows: the verdicts, and each claim drawn."""
+        from wheatstone.bench.report.notebook import findings_html
+
+        return findings_html(self)
+
     @classmethod
     def from_json(cls, stored: Any, place: Path | str = "findings.json") -> Findings:
         """The findings that `to_json` wrote. Raises UserError, naming `place`, for damage and newer formats."""

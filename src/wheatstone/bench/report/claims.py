@@ -16,8 +16,8 @@ KEY = (
 )
 
 
-def claims_section(verdicts: Sequence[Verdict], arms: Sequence[str]) -> Html | None:
-    """A card for each claim that was judged; None where there is none."""
+def claims_section(verdicts: Sequence[Verdict], arms: Sequence[str], *, anchors: bool = True) -> Html | None:
+    """A card for each claim that was judged; None where there is none. `anchors`: whether a page links to them."""
     absent = not_run(verdicts, arms)
     judged = [verdict for verdict in verdicts if verdict.claim.name not in absent]
     if not judged:
@@ -25,11 +25,11 @@ def claims_section(verdicts: Sequence[Verdict], arms: Sequence[str]) -> Html | N
     return tag(
         "div",
         tag("p", KEY, class_="about"),
-        tag("div", *(_card(verdict, arms) for verdict in judged), class_="claims"),
+        tag("div", *(_card(verdict, arms, anchors=anchors) for verdict in judged), class_="claims"),
     )
 
 
-def _card(verdict: Verdict, arms: Sequence[str]) -> Html:
+def _card(verdict: Verdict, arms: Sequence[str], *, anchors: bool) -> Html:
     claim, drawing = verdict.claim, contrast_svg(verdict, arms)
     paper = f"{number(claim.paper)} ({claim.source})" if claim.paper is not None else f"no number ({claim.source})"
     return tag(
@@ -43,5 +43,5 @@ def _card(verdict: Verdict, arms: Sequence[str]) -> Html:
             class_="about",
         ),
         class_="card claim-card",
-        id=f"claim-{claim.name}",
+        id=f"claim-{claim.name}" if anchors else None,
     )

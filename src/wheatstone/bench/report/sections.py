@@ -22,10 +22,8 @@ from wheatstone.bench.study import Study
 def exhibit_section(exhibit: Exhibit, arms: Sequence[str]) -> Html:
     """One exhibit with its title and caption."""
     match exhibit:
-        case Note():
-            content: Child = paragraphs(exhibit.text)
-        case Table():
-            content = _exhibit_table(exhibit)
+        case Note() | Table():
+            content: Child = plain_content(exhibit)
         case Circuit():
             content = tag("div", Html(svg(exhibit)), class_="scroll")
         case Diagram():
@@ -40,6 +38,17 @@ def exhibit_section(exhibit: Exhibit, arms: Sequence[str]) -> Html:
         class_="card" if _is_narrow(exhibit) else "card wide",
         id=exhibit.name,
     )
+
+
+def plain_content(exhibit: Exhibit) -> Html | None:
+    """A table or a note; None for what is drawn."""
+    match exhibit:
+        case Note():
+            return paragraphs(exhibit.text)
+        case Table():
+            return _exhibit_table(exhibit)
+        case _:
+            return None
 
 
 def _is_narrow(exhibit: Exhibit) -> bool:
