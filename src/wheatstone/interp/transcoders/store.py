@@ -88,7 +88,8 @@ def cut_documents(
     documents: Sequence[Sequence[int]], context: int, bos: int | None, tokens: int, held_out: int
 ) -> Split:
     """Rows of `context` tokens, each with `bos` (if any) first: whole documents to hold out until there are `held_out`
-    tokens, the next ones to train until there are `tokens`. What a document leaves after its last whole row is dropped.
+    tokens, the next ones to train until there are `tokens`. What a document leaves after its last whole row is dropped,
+    and so are rows beyond these numbers.
 
     Raises UserError when there is not one row for each side.
     """
@@ -109,7 +110,8 @@ def cut_documents(
             f"{size} tokens in two documents, one to train on and one to hold out. Give a longer text, or a shorter "
             "context."
         )
-    return Split(torch.tensor(sides[1]), torch.tensor(sides[0]))
+    most = [-(-count // size) for count in wanted]
+    return Split(torch.tensor(sides[1][: most[1]]), torch.tensor(sides[0][: most[0]]))
 
 
 def collect(
