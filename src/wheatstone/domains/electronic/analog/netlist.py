@@ -181,6 +181,8 @@ def parse_device(text: str) -> Device | None:
         return None
     fields = {key.lower(): value for key, value in FIELD.findall(text)}
     words = FIELD.sub(" ", text).split()
+    if not words:
+        return None
     return Device(words[0].lower(), words[0][0].lower(), tuple(words[1:]), fields)
 
 
@@ -189,6 +191,9 @@ def _fault(line: Line) -> str:
     text = line.text
     if text.count("{") != text.count("}"):
         return f"'{text[:60]}' has a brace without its partner."
+    words = text.split()
+    if words[0].lower() in (".model", ".subckt") and len(words) < 2:
+        return f"'{text}' has no name."
     device = parse_device(text)
     if device is None or device.kind not in NODES:
         return ""
