@@ -106,6 +106,11 @@ class Synthesis:
 
     def walk(self, root: str, recipe: Sequence[str]) -> Walked:
         """As `evaluate`, uncounted."""
+        keys = self.steps(root, recipe)
+        return Walked(keys, self.qor(keys, recipe))
+
+    def steps(self, root: str, recipe: Sequence[str]) -> tuple[str, ...]:
+        """The graphs that a recipe leads through, root and result included, without their cost."""
         keys = [root]
         for action in recipe:
             following = self._after.get((keys[-1], action))
@@ -114,7 +119,7 @@ class Synthesis:
             keys.append(following)
         if len(keys) <= len(recipe):
             self._extend(keys, recipe)
-        return Walked(tuple(keys), self.qor(keys, recipe))
+        return tuple(keys)
 
     def qor(self, keys: Sequence[str], recipe: Sequence[str] = ()) -> Qor:
         """Area and delay of the last of these graphs, which `recipe` leads to."""

@@ -1,0 +1,1 @@
+"""Retrieval-guided search of logic synthesis recipes."""
