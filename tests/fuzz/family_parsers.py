@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+from safetensors.numpy import save
 from tests.fuzz.model_files import model_readers
 
+from wheatstone.bench.errors import UserError
+from wheatstone.domains.causal.formats import read_graph
+from wheatstone.domains.causal.text import parse_premise, parse_questions
+from wheatstone.domains.electronic.analog.netlist import read_netlist
+from wheatstone.domains.electronic.analog.specification import read_specification
+from wheatstone.domains.electronic.analog.testbench import Testbench
 from wheatstone.domains.electronic.logic.aiger import read_aiger
 from wheatstone.domains.electronic.logic.blif import read_blif
 from wheatstone.domains.logic import theory
 from wheatstone.domains.quantum.hamiltonian import read_hamiltonian
 from wheatstone.domains.quantum.qasm import read_circuit
+from wheatstone.domains.routing.checkpoints import read_config, read_samples
+from wheatstone.domains.routing.files import read_log
 from wheatstone.domains.sequences.pairs import load_pairs
 
 DATA = Path(__file__).parents[1] / "data"
@@ -26,6 +38,13 @@ QASM_3 = b'OPENQASM 3.0;\ninclude "stdgates.inc";\nqubit[2] q;\nh q[0];\ncx q[0]
 AAG = b"aag 7 2 0 2 3\n2\n4\n6\n12\n6 13 15\n12 2 4\n14 3 5\ni0 x\no1 carry\nc\nhalf adder\n"
 AIG = b"aig 5 2 0 2 3\n10\n6\n\x02\x02\x03\x02\x01\x02i0 x\no1 carry\n"
 BLIF = b".model m\n.inputs a b \\\nc\n.outputs y\n.names a b n\n1- 1\n-0 1\n.names n c y\n11 0\n.end\n"
+ROUTING = (
+    b'{"n_expert": 4, "embedding": [[[1, 0], [0, 1], [1, 1], [0, 2]]]}\n'
+    b'{"sample": "a", "group": "g", "experts": [[3, 1]], "weights": [[0.6, 0.2]]}\n'
+    b'{"experts": [[0]], "weights": [[1]]}\n'
+)
+DOT = b'digraph g { // causes\n node [shape=box]; {a b} -> c -> "d e" [label="x"]; subgraph s { a } c:n -> f }'
+BIF = b"variable a { type discrete [2] {y, n}; }\nvariable b { }\nprobability ( b | a ) { table 0.1, 0.9; }\n"
 PAULIS = b'[[0.5, "ZZ"], [1.0, "XI"]]'
 
 
@@ -39,6 +58,33 @@ def _file(name: str, read: Callable[[Path], object]) -> Callable[[bytes, Path], 
 
 def _statement(data: bytes, _folder: Path) -> None:
     theory.statement(GROUPS, data.decode("utf-8", errors="replace"))
+
+
+def _sizing(path: Path) -> None:
+    """A netlist with the specification of the amplifier, rendered where it belongs to it."""
+    bench = Testbench(read_specification(DATA / "l2dc" / "amplifier.toml"), read_netlist(path))
+    bench.self_contained(bench.values([0.5] * len(bench.params)))
+
+
+def _arrays() -> list[bytes]:
+    """Router logs as arrays, in both formats."""
+    arrays = {
+        "experts": np.array([[[3, 1], [0, 2]]]),
+        "weights": np.array([[[0.6, 0.2], [0.5, 0.5]]]),
+        "sample": np.array([7]),
+        "n_expert": np.array(4),
+        "embedding": np.ones((2, 4, 3)),
+    }
+    packed = io.BytesIO()
+    np.savez_compressed(packed, **arrays)
+    return [packed.getvalue(), save(arrays)]
+
+
+def _words(data: bytes, _folder: Path) -> None:
+    text = data.decode("utf-8", errors="replace")
+    for read in (parse_premise, parse_questions):
+        with contextlib.suppress(UserError):
+            read(text, "text")
 
 
 def _samples(*patterns: str) -> list[bytes]:
@@ -55,6 +101,23 @@ def family_readers() -> dict[str, tuple[Callable[[bytes, Path], object], list[by
         "statement": (_statement, [b"(>[a](in[a,G])(in3[e,a,a,*]))", b"(&(in[a,G])!(in[b,G]))", b"(x"]),
         "aiger": (_file("c.aig", read_aiger), [AAG, AIG]),
         "blif": (_file("c.blif", read_blif), [BLIF]),
+        "netlist": (_file("a.sp", _sizing), _samples("l2dc/*.sp")),
+        "sizing": (_file("a.toml", read_specification), _samples("l2dc/*.toml")),
         **model_readers(),
+        "routing-jsonl": (_file("log.jsonl", read_log), [ROUTING, *_samples("grokking-pathways/*.jsonl")]),
+        "routing-npz": (_file("log.npz", read_log), _arrays()[:1]),
+        "routing-tensors": (_file("log.safetensors", read_log), _arrays()[1:]),
+        "routed": (_file("s.jsonl", read_samples), [b'{"tokens": [1, 2], "group": "g"}\n{"text": "a b"}\n']),
+        "moe-config": (
+            _file("config.json", lambda path: read_config(path.parent)),
+            [b'{"model_type": "olmoe", "vocab_size": 9}'],
+        ),
+        "causes": (_file("g.txt", read_graph), [b"a -> b\nb causes c\n", b"cause,effect\na,b\n"]),
+        "causes-dot": (_file("g.dot", read_graph), [DOT]),
+        "causes-bif": (_file("g.bif", read_graph), [BIF]),
+        "causal-words": (
+            _words,
+            [b'A causes B. "C D" causes B. Are A and "C D" d-separated given {B}?', b"Does A cause B?"],
+        ),
         "pairs": (_file("pairs.txt", load_pairs), [b"IN: jump twice OUT: I_JUMP I_JUMP\n", b"a b\tc d\n"]),
     }

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,8 +32,11 @@ ENDINGS = (".jsonl", ".jsonl.gz", ".npz", ".safetensors")
 ROUNDING = 1e-2
 """How far the weights of a layer may exceed 1: logs are often in half precision."""
 MAX_BYTES = 2 * 2**30
+PIECE = 2**20
 MAX_EXPERTS = 4096
 MAX_FAULTS = 100
+MAX_WEIGHTS = 2**28
+"""Rows times layers times experts: 2 GB of weights."""
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -57,13 +61,13 @@ def read_log(path: Path) -> Trace:
 
 def read_bytes(path: Path) -> bytes:
     """The content of a file, unzipped where its name ends in `.gz`. Raises UserError where that fails."""
+    content = b""
     try:
-        if path.name.lower().endswith(".gz"):
-            with gzip.open(path, "rb") as stream:
-                content = stream.read(MAX_BYTES + 1)
-        else:
-            with path.open("rb") as stream:
-                content = stream.read(MAX_BYTES + 1)
+        is_packed = path.name.lower().endswith(".gz")
+        with gzip.open(path, "rb") if is_packed else path.open("rb") as stream:
+            # In pieces: one read of the limit's size would allocate all of it, however small the file.
+            while len(content) <= MAX_BYTES and (piece := stream.read(max(PIECE, len(content)))):
+                content += piece
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (EOFError, zlib.error, gzip.BadGzipFile):
@@ -155,11 +159,11 @@ def _fault_of(chosen: list[int], weights: list[float]) -> tuple[str, str] | None
     if len(chosen) != len(weights):
         return "weights", f"got {len(weights)} weights for {len(chosen)} experts."
     if len(set(chosen)) < len(chosen):
-        return "experts", f"expert {max(chosen, key=chosen.count)} twice."
+        return "experts", f"expert {repr(max(chosen, key=chosen.count))[:20]} twice."
     if wrong := [one for one in chosen if not 0 <= one < MAX_EXPERTS]:
-        return "experts", f"got expert {wrong[0]}, must lie between 0 and {MAX_EXPERTS - 1}."
+        return "experts", f"got expert {repr(wrong[0])[:20]}, must lie between 0 and {MAX_EXPERTS - 1}."
     if wrong := [one for one in weights if not 0 <= one <= 1 + ROUNDING]:
-        return "weights", f"got {wrong[0]:g}, must lie between 0 and 1 (router probabilities, not logits)."
+        return "weights", f"got {repr(wrong[0])[:20]}, must lie between 0 and 1 (router probabilities, not logits)."
     if sum(weights) > 1 + ROUNDING:
         return "weights", f"sum to {sum(weights):.3g}, must be at most 1."
     return None
@@ -186,7 +190,9 @@ def _from_lines(content: bytes, file: str) -> Trace:
             line for line, layers in zip(found.lines, found.experts, strict=True) if max(map(max, layers)) >= n_expert
         )
         raise InputError([Fault(file, line, "experts", f"got expert {largest}, there are {n_expert} (from 0).")])
-    weights = np.zeros((len(found.experts), len(found.experts[0]), n_expert or largest + 1))
+    n_expert = n_expert or largest + 1
+    _check_size(len(found.experts), len(found.experts[0]), n_expert, file)
+    weights = np.zeros((len(found.experts), len(found.experts[0]), n_expert))
     for row, (layers, values) in enumerate(zip(found.experts, found.weights, strict=True)):
         for layer, (chosen, given) in enumerate(zip(layers, values, strict=True)):
             weights[row, layer, chosen] = given
@@ -222,19 +228,40 @@ def _npz(path: Path) -> dict[str, Array]:
     import io
     import zipfile
 
+    content = read_bytes(path)
+    if content[:6] == b"\x93NUMPY":
+        raise UserError(f"{path}: no archive of named arrays. Write it with numpy.savez.")
     try:
-        stored = np.load(io.BytesIO(read_bytes(path)), allow_pickle=False)
-        if not isinstance(stored, np.lib.npyio.NpzFile):
-            raise UserError(f"{path}: no archive of named arrays. Write it with numpy.savez.")
-        with stored:
-            return {name: stored[name] for name in stored.files}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            members = archive.infolist()
+            if sum(member.file_size for member in members) > MAX_BYTES:
+                raise UserError(f"{path}: unpacks to more than {MAX_BYTES // 2**30} GB, which is the limit.")
+            return {member.filename.removesuffix(".npy"): _array(archive.read(member)) for member in members}
+    except (ValueError, OSError, EOFError, KeyError, RuntimeError, NotImplementedError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise UserError(f"{path}: damaged, or no archive of plain arrays ({why}).") from None
+    except (zipfile.BadZipFile, zlib.error) as error:
         why = " ".join(str(error).split())[:200]
         raise UserError(f"{path}: damaged, or no archive of plain arrays ({why}).") from None
 
 
+def _array(content: bytes) -> Array:
+    """The array of a `.npy` file. Raises ValueError where it holds objects, or less than it says."""
+    import io
+
+    stream = io.BytesIO(content)
+    version = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(stream)
+    if dtype.hasobject:
+        raise ValueError("objects, which only pickle can hold")
+    if math.prod(shape) * dtype.itemsize > len(content):
+        raise ValueError(f"says that it holds {list(shape)} values, and is {len(content)} bytes long")
+    stream.seek(0)
+    return np.lib.format.read_array(stream, allow_pickle=False)
+
+
 def _safetensors(path: Path) -> dict[str, Array]:
-    import torch
     from safetensors import SafetensorError
     from safetensors.torch import load
 
@@ -243,7 +270,7 @@ def _safetensors(path: Path) -> dict[str, Array]:
     except (SafetensorError, ValueError, KeyError) as error:
         raise UserError(f"{path}: damaged, or not of this format ({' '.join(str(error).split())[:200]}).") from None
     # numpy has no bfloat16, in which many logs are.
-    return {name: (one.float() if one.dtype == torch.bfloat16 else one).numpy() for name, one in stored.items()}
+    return {name: (one.float() if one.is_floating_point() else one).numpy() for name, one in stored.items()}
 
 
 def _from_arrays(arrays: Mapping[str, Array], file: str) -> Trace:
@@ -290,7 +317,18 @@ def _from_arrays(arrays: Mapping[str, Array], file: str) -> Trace:
     for row, (sample, group) in enumerate(zip(samples, groups, strict=True)):
         if of_sample.setdefault(sample, group) != group:
             raise refuse("group", f"row {row}: sample {sample} is in {group} here, in {of_sample[sample]} before.")
-    return Trace(dense(experts, weights, n_expert or int(experts.max()) + 1), samples, groups, embedding)
+    n_expert = n_expert or int(experts.max()) + 1
+    _check_size(n_row, n_layer, n_expert, file)
+    return Trace(dense(experts, weights, n_expert), samples, groups, embedding)
+
+
+def _check_size(n_row: int, n_layer: int, n_expert: int, file: str) -> None:
+    """Raises UserError for a log whose weights would fill memory."""
+    if n_row * n_layer * n_expert > MAX_WEIGHTS:
+        raise UserError(
+            f"{file}: {n_row:,} rows of {n_layer} layers of {n_expert} experts are too many to hold at once. Give "
+            "fewer samples, or average the tokens of each."
+        )
 
 
 def _whole(value: Array, refuse: Any) -> int:
