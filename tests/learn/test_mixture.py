@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from wheatstone.interp.patching import patched, patched_resid_by_hooks, states, trace
 from wheatstone.learn.models.mixture import (
     Mixture,
     MixtureBlock,
@@ -111,6 +112,17 @@ def test_the_state_at_one_position_and_going_on_are_those_of_the_whole_pass() ->
     at = torch.arange(40) % 3
     torch.testing.assert_close(model.resid_at(tokens, at), whole[torch.arange(40), at])
     torch.testing.assert_close(model.going_on(tokens)[0], whole)
+
+
+def test_interventions_re_run_the_routing() -> None:
+    model = mixture().double()
+    clean, other = some_tokens(), some_tokens().flip(0)
+    here, there, other_states = trace(model, clean), trace(model, other), states(model, other)
+    for layer in range(3):
+        for pos in range(3):
+            fast = patched(model, here, there, layer, pos)
+            slow = patched_resid_by_hooks(model, clean, other_states, layer, pos)[:, -1]
+            assert (fast - slow).abs().max() < 1e-10
 
 
 def test_imbalance_is_one_for_even_use_and_the_number_of_experts_for_collapse() -> None:
