@@ -29,7 +29,7 @@ from wheatstone.studies.electronic.l2dc.agent import Agent, Sequence
 from wheatstone.studies.electronic.l2dc.config import Config
 from wheatstone.studies.electronic.l2dc.experiment import NAMES, at_corners, by_hand_gap, printed_measures, testbench
 from wheatstone.studies.electronic.l2dc.objective import FLOOR, is_feasible, worth
-from wheatstone.studies.electronic.l2dc.search import History, Learner, make, search
+from wheatstone.studies.electronic.l2dc.search import Black, History, Learner, make, search
 from wheatstone.studies.electronic.l2dc.study import SMOKE
 
 testbench.__test__ = False  # pyright: ignore[reportFunctionMemberAccess], its name begins with "test"
@@ -176,6 +176,24 @@ def test_an_agent_goes_on_where_it_stopped(amplifier: Testbench, engine: Engine)
     resumed = agent(5)
     resumed.restore(tensors, state)
     assert go(unbroken, 12) == go(resumed, 12)
+
+
+@pytest.mark.parametrize("method", ["random", "bo", "cma_es", "tpe"])
+def test_a_library_goes_on_from_what_it_was_told(method: str, amplifier: Testbench, engine: Engine) -> None:
+    """No optimiser is stored: it is asked again, told what is on record, and then proposes what it would have."""
+    config = Config(method=method)  # pyright: ignore[reportArgumentType]
+
+    def fresh() -> Black:
+        made = make(amplifier, config, np.random.default_rng(0), 0)
+        assert isinstance(made, Black)
+        return made
+
+    unbroken = search(amplifier, engine, fresh(), 36, History(), lambda *_: None)
+    resumed = fresh()
+    half = History.from_json(unbroken.to_json()[:33])
+    resumed.repeat(half.rows)
+    ended = search(amplifier, engine, resumed, 36, half, lambda *_: None)
+    assert [row.values for row in ended.rows] == [row.values for row in unbroken.rows]
 
 
 def test_every_simulation_is_a_row_failures_too(amplifier: Testbench, engine: Engine) -> None:
