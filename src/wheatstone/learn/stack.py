@@ -31,7 +31,7 @@ class Stack:
         """Takes the models' memory over until `release`. Raises ValueError for different configs or unfit models."""
         if len({model.cfg for model in models}) != 1:
             raise ValueError("only models with the same config can be stacked")
-        if not models[0].stackable:
+        if not models[0].fixed_shapes:
             raise ValueError(f"a {type(models[0]).__name__} cannot be stacked")
         self.models = tuple(models)
         named = [dict(model.named_parameters()) for model in models]

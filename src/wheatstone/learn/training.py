@@ -167,7 +167,7 @@ def shape(training: Training) -> object | None:
     """
     data, model = training.data, training.model
     if (
-        not model.stackable
+        not model.fixed_shapes
         or model.cfg.dropout
         or data.mask is not None
         or data.positions is not None
@@ -275,7 +275,7 @@ class _Alone:
         if course.optimiser:
             self.optimiser.load_state_tensors(course.optimiser)
         self.model.train()
-        fixed_shape = course.single is not None or course.asked is not None
+        fixed_shape = self.model.fixed_shapes and (course.single is not None or course.asked is not None)
         captures = course.device.type == "cuda" and fixed_shape and self.place.world == 1 and not self.model.cfg.dropout
         self.update = Captured(self._update) if captures else self._update
 

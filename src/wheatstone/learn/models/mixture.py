@@ -132,10 +132,10 @@ class MixtureBlock(Block):
 
 
 class Mixture(Transformer):
-    """tokens -> residual stream -> logits, with experts in every block. It cannot be trained in a `Stack`: each model
-    sends another number of positions to an expert."""
+    """tokens -> residual stream -> logits, with experts in every block. How many positions an expert computes depends
+    on the tokens, so it cannot be trained in a `Stack`."""
 
-    stackable = False
+    fixed_shapes = False
 
     def __init__(self, cfg: MixtureConfig, init: torch.Generator) -> None:
         super().__init__(cfg, init)

@@ -315,8 +315,9 @@ class Block(nn.Module):
 class Transformer(nn.Module):
     """tokens -> residual stream -> logits. `init` seeds the weights; the global generator is not touched."""
 
-    stackable: ClassVar[bool] = True
-    """Several of one config can be trained as one batched computation (`learn/stack.py`)."""
+    fixed_shapes: ClassVar[bool] = True
+    """What is computed has the same shapes for all tokens of one shape, so that a step can be stacked with those of
+    other models (`learn/stack.py`) and captured (`learn/captured.py`)."""
 
     def __init__(self, cfg: TransformerConfig, init: torch.Generator) -> None:
         super().__init__()
