@@ -1,11 +1,13 @@
 """`wheatstone run` from Python: measure a study in a script or a notebook, and look at what came out.
 
+```python
 from wheatstone.bench.measure import measure
 
 found = measure("grokking-in-the-wild", "smoke", seeds=3)
 found                        # in a notebook: the verdicts, drawn
 found.exhibits[0]            # a figure
 found.findings.measures["augmented"]["real_accuracy"]
+```
 """
 
 from __future__ import annotations
