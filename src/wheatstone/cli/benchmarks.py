@@ -26,6 +26,7 @@ ORDER = (
     "replicas",
     "patching",
     "path_patching",
+    "transcoder_step",
     "data_generation",
     "aqc_objective",
     "generative_logic",
