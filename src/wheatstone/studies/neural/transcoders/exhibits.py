@@ -28,10 +28,12 @@ from wheatstone.interp.transcoders.graph import FeatureGraph, GraphNode
 CURVES = ("layer_2", "sae", "skip", "relu_l1", "batchtopk", "jumprelu", "random_weights")
 TRAINED = ("transcoder", "layer_2", "sae", "skip", "relu_l1", "batchtopk", "jumprelu", "smollm2_l8", "smollm2_l10")
 FAITH = ("recovered", "worst_recovered_mean", "all_recovered", "ce_original", "ce_zero", "ce_replaced", "kl_replaced")
-BINS = 13
-"""Of firing frequency: powers of ten from 10^-6 to 1, two a decade, and one for never."""
-DRAWN = 26
+BINS = ("never", "0.0001", "0.0003", "0.001", "0.003", "0.01", "0.03", "0.1", "0.3", "1")
+"""Of firing frequency: upper ends, two a decade; what fires more rarely than the first is in it."""
+DRAWN = 22
 """Nodes of the drawn graph."""
+LEAST_EDGE = 0.2
+"""Of the strongest contribution into the same node: weaker ones are not drawn."""
 DIGITS = 3
 
 
@@ -64,7 +66,6 @@ def _curves(run: Run, finished: Sequence[str]) -> list[Exhibit]:
                 "active features a token (L0)",
                 title,
                 lines,
-                log_x=True,
                 caption="Held-out text. Bands: 95 % t intervals over seeds. An autoencoder copies what it is given, "
                 "which is an easier job than computing it. 'neurons': as many of the layer's own neurons, the largest "
                 "of each token. random_weights has another model's loss and is there for its FVU.",
@@ -187,10 +188,9 @@ def _frequencies(run: Run, finished: Sequence[str]) -> list[Exhibit]:
     arms = [arm for arm in TRAINED if arm in finished and run.trial(arm, run.seeds[0]).has("frequencies")]
     if not arms:
         return []
-    groups = ["never", *(f"1e{exponent / 2:g}" for exponent in range(-2 * 6, 1))]
     series: list[BarSeries] = []
     for arm in arms:
-        counts = [0.0] * len(groups)
+        counts = [0.0] * len(BINS)
         total = 0
         for seed in run.seeds:
             for frequencies in run.trial(arm, seed).artifact("frequencies").values():
@@ -203,7 +203,7 @@ def _frequencies(run: Run, finished: Sequence[str]) -> list[Exhibit]:
             "frequencies",
             f"How often features fire on held-out text, {_seeds(run)}",
             "share of features",
-            groups,
+            BINS,
             series,
             caption="Each group ends at the frequency it names (a share of tokens). 'never' are dead features.",
         )
@@ -211,7 +211,7 @@ def _frequencies(run: Run, finished: Sequence[str]) -> list[Exhibit]:
 
 
 def _bin(frequency: float) -> int:
-    return 0 if frequency <= 0 else max(1, min(BINS, math.ceil(2 * math.log10(frequency)) + BINS))
+    return 0 if frequency <= 0 else max(1, min(len(BINS) - 1, math.ceil(2 * math.log10(frequency)) + len(BINS) - 1))
 
 
 def _greater_than(run: Run, finished: Sequence[str]) -> list[Exhibit]:
@@ -310,12 +310,13 @@ def graph_picture(graph: FeatureGraph, name: str, heading: str) -> Circuit:
     shown = [
         CircuitEdge(edge.source, edge.target, max(-1.0, min(1.0, edge.contribution / into[edge.target])))
         for edge in edges
-        if abs(edge.contribution) >= 0.1 * into[edge.target]
+        if abs(edge.contribution) >= LEAST_EDGE * into[edge.target]
     ]
     columns: list[str] = []
     for p in positions:
         word = "" if p < 0 else graph.prompt[p]
-        columns += [f"{p}: {word.strip() or repr(word)}", *[""] * (width[p] - 1)]
+        before = (width[p] - 1) // 2
+        columns += [*[""] * before, f"{p}: {word.strip() or repr(word)}", *[""] * (width[p] - 1 - before)]
     return Circuit(
         name,
         f"Attribution graph of {graph.target}, {heading}",
@@ -324,7 +325,8 @@ def graph_picture(graph: FeatureGraph, name: str, heading: str) -> Circuit:
         caption=f"Target {graph.value:.3g}. Influence that ends in errors {graph.error_mass:.2f}, in tokens "
         f"{graph.token_mass:.2f}, in features not opened and biases {graph.closed_mass:.2f}; replacement score "
         f"{graph.replacement_score:.2f}. The {DRAWN} nodes of most influence; an edge is as wide as its contribution, "
-        "relative to the strongest into the same node; dashed against. Prompt: " + "".join(graph.prompt).strip(),
+        "relative to the strongest into the same node (at least {LEAST_EDGE:g} of it); dashed against. Prompt: "
+        + "".join(graph.prompt).strip(),
         columns=columns,
         rows=("tokens", *(f"layer {layer}" for layer in range(top - 1)), "logit"),
     )
