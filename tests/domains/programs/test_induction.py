@@ -97,3 +97,7 @@ def test_enumerated_terms_have_the_values_that_are_claimed(inputs: list[tuple[Li
     assert len({one.values for one in kept}) == len(kept)
     for one in kept[:60]:
         assert tuple(Program(1, one.term)(example.inputs) for example in examples) == one.values
+
+
+def test_more_inputs_than_names_have_no_program() -> None:
+    assert induce([Example((1,) * 5, 3), Example((2,) * 5, 4)]) is None

@@ -13,6 +13,7 @@ Nothing here depends on time: the same examples give the same program on every m
 
 from __future__ import annotations
 
+import functools
 import heapq
 import itertools
 import random
@@ -83,8 +84,9 @@ def induce(
     """The best program for the examples, which share one number of inputs; None when nothing is found.
 
     `library` holds earlier programs on numbers, which may be called by name; without `recursion` only terms are tried.
+    Programs have four inputs at most.
     """
-    if not examples:
+    if not examples or len(examples[0].inputs) > len(VARIABLES):
         return None
     if not examples[0].inputs:
         value, count = Counter(example.output for example in examples).most_common(1)[0]
@@ -229,9 +231,15 @@ def induce_number(
             return calling(kept.term)
     if not recursion:
         return None
+    from_small = sorted(examples, key=lambda example: sum(cast("tuple[int, ...]", example.inputs)))
+    smallest = from_small[0]
+    shallow = 2 + 2 * max(cast("tuple[int, ...]", (*smallest.inputs, smallest.output)))
     for body in recursions(arity, brief, examples):
+        # Most candidates never end, and on the smallest example that shows after a few steps.
+        if Program(arity, body, brief, shallow)(smallest.inputs) != smallest.output:
+            continue
         program = Program(arity, body, brief, depth)
-        if all(program(example.inputs) == example.output for example in examples):
+        if all(program(example.inputs) == example.output for example in from_small):
             return calling(body)
     return None
 
@@ -270,28 +278,37 @@ def recursions(arity: int, library: Mapping[str, Program], examples: Sequence[Ex
     """Fillings of the recursion scheme whose base case fits the examples that end there, from small to large."""
     if arity > 2:
         return
+    names = (tuple(name for name, program in library.items() if program.arity == taken) for taken in (1, 2))
+    ends = [[example for example in examples if example.inputs[at] == 0] for at in range(arity)]
+    fits: dict[tuple[int, Term], bool] = {}
+    for at, body in _fillings(arity, *names):
+        key = (at, body.base)
+        if key not in fits:
+            fits[key] = all(evaluate(body.base, end.inputs, library) == end.output for end in ends[at])
+        if fits[key]:
+            yield body
+
+
+@functools.lru_cache(maxsize=64)
+def _fillings(arity: int, unary: tuple[str, ...], binary: tuple[str, ...]) -> tuple[tuple[int, Recursion], ...]:
+    """Every filling of the scheme, with the argument that its condition looks at; small ones first."""
     inputs = [Term(name) for name in VARIABLES[:arity]]
     zero, one, again = Term("#0"), Term("#1"), Term("self")
-    unary = [f"@{name}" for name, program in library.items() if program.arity == 1]
-    binary = [f"@{name}" for name, program in library.items() if program.arity == 2]
     changed = [Term(op, (term,)) for term in inputs for op in ("decr", "incr")]
-    paired = [Term(op, pair) for op in binary for pair in itertools.permutations(inputs, 2)] if arity == 2 else []
+    paired = [Term(f"@{op}", pair) for op in binary for pair in itertools.permutations(inputs, 2)] if arity == 2 else []
     following = [*inputs, *changed, *paired]
     steps = [again, Term("incr", (again,)), Term("decr", (again,))]
-    steps += [Term(op, (again,)) for op in unary]
-    steps += [Term(op, pair) for op in binary for term in inputs for pair in ((again, term), (term, again))]
+    steps += [Term(f"@{op}", (again,)) for op in unary]
+    steps += [Term(f"@{op}", pair) for op in binary for term in inputs for pair in ((again, term), (term, again))]
     candidates = [
-        Recursion(condition, base, after, step)
+        (at, Recursion(condition, base, after, step))
         for at, condition in enumerate(inputs)
         for base in (zero, one, *inputs, *changed)
-        if all(
-            evaluate(base, example.inputs, library) == example.output for example in examples if example.inputs[at] == 0
-        )
         for after in itertools.product(following, repeat=arity)
-        if after != tuple(inputs) and after[at] != condition
+        if after != tuple(inputs) and after[at] not in (condition, Term("incr", (condition,)))
         for step in steps
     ]
-    yield from sorted(candidates, key=lambda body: (body.size, _exchanges(body)))
+    return tuple(sorted(candidates, key=lambda one: (one[1].size, _exchanges(one[1]))))
 
 
 def _exchanges(body: Recursion) -> int:

@@ -45,7 +45,7 @@ CARD = Card(
 JUMP = {"task": "scan-add-jump"}
 PCFG = {"task": "pcfg-productivity", "n_train": 4000, "rounds": 80, "baseline_steps": 600, "baseline_batch": 64}
 HINT = {"task": "hint", "n_test": 300, "rounds": 140, "baseline_batch": 256}
-IMAGES = {"task": "hint-images", "n_test": 300, "rounds": 140}
+IMAGES = {"task": "hint-images", "n_test": 300, "rounds": 40}
 TRANSFORMER = {"learner": "transformer"}
 
 ARMS = (

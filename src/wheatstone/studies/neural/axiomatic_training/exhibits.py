@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wheatstone.bench.exhibit import (
@@ -21,7 +21,7 @@ from wheatstone.bench.exhibit import (
     Table,
     curve_line,
 )
-from wheatstone.bench.over_seeds import Spread, bars_of, finished_arms, measured, n_seeds, spread
+from wheatstone.bench.over_seeds import bars_of, finished_arms, measured, n_seeds, spread
 from wheatstone.bench.run import Run
 from wheatstone.bench.verdict import share_interval
 from wheatstone.domains.causal.graphs import Question
@@ -87,11 +87,6 @@ def _tests(run: Run, arm: str, seed: int) -> list[dict[str, Any]]:
     return _artifact(run, arm, seed, "tests")
 
 
-def _over_seeds(run: Run, arm: str, value: Callable[[Sequence[Mapping[str, Any]]], float]) -> Spread:
-    """Mean, low and high over the seeds of what `value` takes from the tests of one."""
-    return spread([value(_tests(run, arm, seed)) for seed in run.seeds])
-
-
 def _measured(run: Run, name: str, title: str, arms: Sequence[str], measures: Sequence[str]) -> Bars:
     """A group for each measure, a bar for each arm: the mean over seeds with its t interval."""
     series: list[BarSeries] = []
@@ -130,24 +125,25 @@ RULE_OF: Mapping[str, str | None] = {
 }
 
 
+def _kind(row: Mapping[str, Any]) -> tuple[str, str]:
+    return row["family"], row["balance"]
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
 def _by_length(run: Run, name: str, arms: Sequence[str]) -> Lines:
     family, balance, selection, field, words = TESTS[name]
     lines: list[Line] = []
     for arm in arms:
-        sizes = [
-            row["nodes"]
-            for row in _tests(run, arm, run.seeds[0])
-            if (row["family"], row["balance"]) == (family, balance)
+        per_seed = [
+            {row["nodes"]: row[selection][field] for row in _tests(run, arm, seed) if _kind(row) == (family, balance)}
+            for seed in run.seeds
         ]
 
-        def at(size: int, rows: Sequence[Mapping[str, Any]]) -> float:
-            return next(
-                row[selection][field] if row[selection][field] is not None else math.nan
-                for row in rows
-                if (row["family"], row["balance"], row["nodes"]) == (family, balance, size)
-            )
-
-        points = [_over_seeds(run, arm, lambda rows, size=size: at(size, rows)) for size in sizes]
+        sizes = sorted(set[int]().union(*per_seed))
+        points = [spread([_number(of_seed.get(size)) for of_seed in per_seed]) for size in sizes]
         middle, low, high = ([point[part] for point in points] for part in range(3))
         lines.append(Line(arm, [float(size) for size in sizes], middle, low, high, arm))
     return Lines(
