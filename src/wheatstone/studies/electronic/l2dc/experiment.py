@@ -197,18 +197,13 @@ def by_hand_gap(bench: Testbench, deck: str, measures: Mapping[str, float]) -> f
         except subprocess.TimeoutExpired:
             return math.nan
     printed = printed_measures(done.stdout)
-    shared = [name for name in printed if name in measures and math.isfinite(measures[name])]
+    decibels = {one.name for one in bench.spec.measures if one.in_decibel}  # near zero a ratio of them means nothing
     gaps = [
-        abs(printed[name] - measures[name]) / max(abs(measures[name]), 1.0 if bench_decibel(bench, name) else 0.0)
-        for name in shared
-        if measures[name]
+        abs(printed[name] - value) / max(abs(value), 1.0 if name in decibels else 0.0)
+        for name, value in measures.items()
+        if name in printed and math.isfinite(value) and value != 0
     ]
     return max(gaps) if gaps else math.nan
-
-
-def bench_decibel(bench: Testbench, name: str) -> bool:
-    """Whether a measure is in decibels, where a relative difference near zero means nothing."""
-    return any(one.name == name and one.in_decibel for one in bench.spec.measures)
 
 
 def printed_measures(text: str) -> dict[str, float]:

@@ -12,6 +12,7 @@ from annotated_types import Ge
 from wheatstone.bench.errors import UserError
 
 if TYPE_CHECKING:
+    from wheatstone.domains.electronic.analog.engine import Engine
     from wheatstone.domains.electronic.analog.testbench import Outcome, Testbench
     from wheatstone.studies.electronic.l2dc.search import History, Row
 
@@ -144,11 +145,8 @@ def _given(bench: Testbench, text: str) -> dict[str, float]:
     return found
 
 
-def _try_middle(bench: Testbench, engine: object) -> None:
+def _try_middle(bench: Testbench, engine: Engine) -> None:
     """A netlist that ngspice cannot read is said so before the search, with the line that it is about."""
-    from wheatstone.domains.electronic.analog.engine import Engine
-
-    assert isinstance(engine, Engine)
     outcome = bench.simulate(engine, bench.values([0.5] * len(bench.params)))
     if outcome.failure is not None and outcome.failure.kind in ("netlist", "missing"):
         raise UserError(_blamed(bench, outcome))
