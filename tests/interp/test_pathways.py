@@ -140,6 +140,9 @@ def test_even_use_has_entropy_one_and_collapse_none() -> None:
     half = np.zeros((2, 1, 4))
     half[0, 0, 0], half[1, 0, 1] = 1.0, 1.0
     assert usage_entropy(half) == pytest.approx(0.5)
+    tokens = some_weights()  # and it does not matter whether tokens are averaged first
+    averaged = tokens.reshape(10, 3, 4, 6).mean(1)
+    assert usage_entropy(averaged) == pytest.approx(usage_entropy(tokens))
 
 
 def test_pairs_are_of_different_rows_and_related_ones_share_their_key() -> None:

@@ -111,13 +111,13 @@ def centred(embedding: Floats) -> Floats:
 
 
 def usage_entropy(weights: Floats) -> float:
-    """How evenly experts are chosen: entropy of their shares of the choices over that of even use, mean over layers.
+    """How evenly experts are used: entropy of their shares of the weight over that of even use, mean over layers.
 
     1 is even use, 0 one expert for everything. A distance that falls because the router collapses is no sign of
     anything, so this stands beside it.
     """
-    chosen = (weights > 0).sum(0).astype(float)
-    share = chosen / chosen.sum(-1, keepdims=True)
+    share = weights.sum(0)
+    share = share / np.maximum(share.sum(-1, keepdims=True), np.finfo(float).tiny)
     entropy = -(share * np.log(np.where(share > 0, share, 1.0))).sum(-1)
     return float(entropy.mean() / np.log(weights.shape[-1])) if weights.shape[-1] > 1 else 1.0
 

@@ -174,7 +174,8 @@ def test_measure_follows_a_folder_of_logs(tmp_path: Path, capsys: pytest.Capture
     assert list(found) == ["step-900.npz", "step-1000.npz"]
     shared, apart = ({one["group"]: one for one in rows} for rows in found.values())
     assert [one["distance"] for one in shared.values()] == [0.0, 0.0, 0.0]
-    assert shared["all"]["entropy"] == pytest.approx(1 / 3)  # two of eight experts
+    two_of_eight = -(0.7 * math.log(0.7) + 0.3 * math.log(0.3)) / math.log(8)
+    assert shared["all"]["entropy"] == pytest.approx(two_of_eight)
     assert apart["all"]["distance"] == pytest.approx(apart["all"]["shuffled"], abs=0.03)
     assert apart["all"]["consistency"] is None
     assert [one["samples"] for one in apart.values()] == [40, 20, 20]
@@ -222,5 +223,7 @@ def test_measure_refuses_what_it_cannot_read(tmp_path: Path, capsys: pytest.Capt
 
 def test_impossible_sizes_are_told(run: Run) -> None:
     one = trial(run)
+    with pytest.raises(UserError, match="top_k: got 5, must not be above n_expert, which is 4"):
+        dataclasses.replace(one.config, top_k=5).mixture(10, 3)
     with pytest.raises(UserError, match="phi: got 400"):
         domains.two_hop(dataclasses.replace(one.config, phi=400.0), one)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt, Lt
 
+from wheatstone.bench.errors import UserError
 from wheatstone.learn.models.mixture import MixtureConfig, Router
 from wheatstone.learn.recipe import Recipe
 from wheatstone.learn.training import FitConfig
@@ -37,7 +38,7 @@ class Config(Recipe):
     """Modulus p of the addition domain."""
     table_share: Annotated[float, Gt(0), Lt(1)] = 0.45
     """Share of the addition table in training."""
-    n_compared: Annotated[int, Gt(3)] = 40
+    n_compared: Annotated[int, Ge(20)] = 40
     """Entities of the comparison domain, with four attributes of ten values."""
     n_noise: Annotated[int, Gt(1)] = 1000
     """Questions of the domain whose answers are drawn at random."""
@@ -56,7 +57,9 @@ class Config(Recipe):
     """Train on a GPU where there is one; its sums are not bit for bit repeatable."""
 
     def mixture(self, vocab: int, context: int) -> MixtureConfig:
-        """The model."""
+        """The model. Raises UserError for more chosen experts than there are."""
+        if self.top_k > self.n_expert:
+            raise UserError(f"top_k: got {self.top_k}, must not be above n_expert, which is {self.n_expert}.")
         return MixtureConfig(
             vocab=vocab,
             context=context,
