@@ -15,7 +15,6 @@ from typing import Any, cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
-from torch.fx.passes.shape_prop import ShapeProp
 
 from wheatstone.bench.errors import UserError
 from wheatstone.domains.diagrams import layers
@@ -81,20 +80,34 @@ def from_torch(module: nn.Module, *inputs: Tensor) -> Traced:
     """
     was_training = module.training
     module.eval()
+    doing = "run"
     try:
-        traced = fx.symbolic_trace(module)
         with torch.no_grad():
-            ShapeProp(traced).propagate(*inputs)
+            module(*inputs)
+            doing = "traced"
+            traced = fx.symbolic_trace(module)
+            _Shapes(traced).run(*inputs)
     except Exception as fault:
         # Anything may be raised by a user's own code; what matters is that it was theirs, on this input.
         reason = str(fault).strip().split("\n")[0][:300]
-        raise UserError(
-            f"{type(module).__name__}: cannot be traced on inputs of shape "
-            f"{', '.join(str(tuple(one.shape)) for one in inputs)}: {type(fault).__name__}: {reason}"
-        ) from None
+        shapes = ", ".join(str(tuple(one.shape)) for one in inputs)
+        text = (
+            f"{type(module).__name__}: cannot be {doing} on inputs of shape {shapes}: {type(fault).__name__}: {reason}"
+        )
+        raise UserError(text) from None
     finally:
         module.train(was_training)
     return _Converter(module, traced).program(inputs)
+
+
+class _Shapes(fx.Interpreter):
+    """Runs a graph and notes the tensor of each node."""
+
+    def run_node(self, n: fx.Node) -> Any:
+        made = super().run_node(n)
+        if isinstance(made, Tensor):
+            n.meta["tensor_meta"] = made
+        return made
 
 
 class _Converter:
@@ -252,6 +265,8 @@ class _Converter:
             return lambda: self._reduced(node, at)
         if target is F.scaled_dot_product_attention:
             return lambda: self._attention(node)
+        if target in (F.adaptive_avg_pool2d, F.adaptive_avg_pool1d) and args[1] in (1, (1,), (1, 1)):
+            return lambda: self._run(layers.whole_mean(self._array(at), self.fresh), at)
         if target in (F.max_pool2d, F.max_pool1d):
             return lambda: self._run(layers.pool("max", self._array(at), node.args, dict(node.kwargs), self.fresh), at)
         if target is operator.getitem:

@@ -25,6 +25,7 @@ from wheatstone.domains.diagrams.terms import (
     Residual,
     Seq,
     Split,
+    Spread,
     Term,
     Weight,
     Window,
@@ -76,6 +77,12 @@ def of_module(part: nn.Module, path: str, arrays: Sequence[Array], fresh: Fresh)
         case nn.AvgPool1d() | nn.AvgPool2d():
             options = {"stride": part.stride, "padding": part.padding, "ceil_mode": part.ceil_mode}
             return pool("mean", array, (None, part.kernel_size), options, fresh)
+        case nn.AdaptiveAvgPool1d() | nn.AdaptiveAvgPool2d():
+            if part.output_size not in (1, (1,), (1, 1)):
+                raise ValueError("a mean over parts of a picture")
+            return whole_mean(array, fresh)
+        case nn.GroupNorm():
+            return _group_norm(part, path, array, fresh)
         case nn.TransformerEncoderLayer():
             return _encoder_layer(part, path, array, fresh)
         case _:
@@ -102,6 +109,22 @@ def _layer_norm(part: nn.LayerNorm, path: str, array: Array) -> Term:
         parts.append(gain(" ".join(over), f"{path}.weight"))
         parts += [Bias(over, Weight(f"{path}.bias"))] if has_bias(part) else []
     return Seq(tuple(parts))
+
+
+def whole_mean(array: Array, fresh: Fresh) -> Term:
+    """The mean over every axis behind the channels, each kept with size 1."""
+    axes = array.names[2:]
+    return seq(Reduce("mean", axes), *(Spread(Axis(fresh("one"), 1)) for _ in axes))
+
+
+def _group_norm(part: nn.GroupNorm, path: str, array: Array, fresh: Fresh) -> Term:
+    channel, group, inner = array.names[1], fresh("g"), fresh("i")
+    split = Split(channel, (Axis(group, part.num_groups), Axis(inner, part.num_channels // part.num_groups)))
+    norm = Reduce("normalise", (inner, *array.names[2:]), part.eps)
+    parts: list[Term] = [split, norm, Merge((group, inner), channel)]
+    if part.affine:
+        parts += [gain(channel, f"{path}.weight"), Bias((channel,), Weight(f"{path}.bias"))]
+    return Block("group norm", Seq(tuple(parts)))
 
 
 def _batch_norm(path: str, axis: str) -> Term:

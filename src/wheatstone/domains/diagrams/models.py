@@ -6,7 +6,7 @@ tests load a transformer's weights into the compiled diagram and compare logits,
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sympy
 
@@ -34,12 +34,13 @@ from wheatstone.domains.diagrams.terms import (
     par,
     seq,
 )
-from wheatstone.domains.diagrams.types import Axis, Obj, obj, symbol
+from wheatstone.domains.diagrams.types import Axis, Obj, Size, obj, symbol
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from wheatstone.bench.exhibit import Diagram
+    from wheatstone.bench.run import Run
     from wheatstone.learn.models.transformer import Transformer, TransformerConfig
 
 CAPTION = (
@@ -91,8 +92,12 @@ def attention(
     return Block("attention", body)
 
 
-def transformer_term(cfg: TransformerConfig) -> Term:
-    """The transformer on one sequence: tokens `t` to logits `t v`. Weights are named as in its state dictionary."""
+def transformer_term(cfg: TransformerConfig, vocab: Size | None = None) -> Term:
+    """The transformer on one sequence: tokens `t` to logits `t v`. Weights are named as in its state dictionary.
+
+    `vocab` may stand for the config's number of tokens, as a symbol.
+    """
+    vocab = cfg.vocab if vocab is None else vocab
     d_mlp = 4 * cfg.d_model if cfg.d_mlp is None else cfg.d_mlp
     block: list[Term] = [
         Residual(seq(layer_norm("m", "blocks.{}.norm_attn"), _self_attention(cfg.positions == "rotary")))
@@ -108,11 +113,11 @@ def transformer_term(cfg: TransformerConfig) -> Term:
     stack: Term = Repeat(Block("block", Seq(tuple(block))), cfg.n_layer)
     if cfg.loops > 1:
         stack = Repeat(stack, cfg.loops, shared=True)
-    embed: list[Term] = [Embed(cfg.vocab, Axis("m", cfg.d_model), Weight("embedding"))]
+    embed: list[Term] = [Embed(vocab, Axis("m", cfg.d_model), Weight("embedding"))]
     if cfg.positions == "learned":
         embed.append(Bias(("t", "m"), Weight("position")))
     unembed = Weight("embedding" if cfg.tied else "unembedding")
-    return seq(*embed, stack, layer_norm("m", "norm_final"), Map(("m",), (Axis("v", cfg.vocab),), unembed))
+    return seq(*embed, stack, layer_norm("m", "norm_final"), Map(("m",), (Axis("v", vocab),), unembed))
 
 
 def _self_attention(rotary: bool) -> Term:
@@ -157,11 +162,25 @@ def transformer_state(model: Transformer, length: int) -> dict[str, Tensor]:
     return state
 
 
-def transformer_diagram(cfg: TransformerConfig, *, name: str = "network", title: str = "") -> Diagram:
+def transformer_diagram(
+    cfg: TransformerConfig, *, name: str = "network", title: str = "", vocab: Size | None = None
+) -> Diagram:
     """The drawing of the transformer that this config makes, for a study's exhibits.
 
     Built from the config alone: no weights, no torch module, a few milliseconds.
     """
     said = title or f"The network: {cfg.depth} block{'s' if cfg.depth > 1 else ''}, d_model {cfg.d_model}"
-    sizes = dict(transformer_sizes(cfg))
-    return draw(transformer_term(cfg), transformer_domain(), {**sizes}, name=name, title=said, caption=CAPTION)
+    term, sizes = transformer_term(cfg, vocab), dict[str, Size](transformer_sizes(cfg))
+    return draw(term, transformer_domain(), sizes, name=name, title=said, caption=CAPTION)
+
+
+def trained_network(run: Run, arm: str) -> Diagram:
+    """The transformer that an arm of a run trains, drawn from the arm's recipe; the vocabulary stays a letter, `v`."""
+    from wheatstone.learn.models.transformer import TransformerConfig
+
+    values = run.trial(arm, run.seeds[0]).values
+    taken = ("d_model", "n_layer", "n_head", "loops", "positions", "shared_memory", "d_mlp")
+    chosen: dict[str, Any] = {name: values[name] for name in taken if name in values}
+    cfg = TransformerConfig(vocab=1, context=1, **chosen)
+    title = f"The network that {arm} trains: {cfg.depth} block{'s' if cfg.depth > 1 else ''}, width {cfg.d_model}"
+    return transformer_diagram(cfg, title=title, vocab=symbol("v"))
