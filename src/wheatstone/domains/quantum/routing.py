@@ -19,19 +19,19 @@ from wheatstone.domains.quantum.qasm import parse_circuit
 
 MAPS = ("line", "grid", "heavy_hex")
 BASIS = ["cx", "u"]
-SMALL_HEX, SMALL_HEX_QUBITS, LARGE_HEX = 3, 19, 5
-"""Distances of the heavy hexagon code, whose maps have 19 and 57 qubits."""
-LARGEST = 57
 
 
 def coupling(kind: str, n: int) -> CouplingMap:
-    """The smallest map of its kind with `n` qubits (at most 57)."""
+    """The smallest map of its kind with at least `n` qubits."""
     if kind == "line":
         return CouplingMap.from_line(n)
     if kind == "grid":
         rows = math.isqrt(n)
         return CouplingMap.from_grid(rows, -(-n // rows))
-    return CouplingMap.from_heavy_hex(SMALL_HEX if n <= SMALL_HEX_QUBITS else LARGE_HEX)
+    distance = 3
+    while (5 * distance**2 - 2 * distance - 1) // 2 < n:  # qubits of the heavy hexagon code of an odd distance
+        distance += 2
+    return CouplingMap.from_heavy_hex(distance)
 
 
 def overheads(one: Program) -> dict[str, float]:
