@@ -15,6 +15,9 @@ from wheatstone.bench.exhibit import Circuit
 from wheatstone.bench.run import Run
 from wheatstone.bench.trial import Trial
 from wheatstone.bench.work import Task, perform
+from wheatstone.domains.data import data_folder
+from wheatstone.domains.lm import load_model
+from wheatstone.interp.transcoders.anatomy import anatomy_of
 from wheatstone.interp.transcoders.dictionary import DictionaryConfig, random_dictionary
 from wheatstone.interp.transcoders.files import CONFIG, load_dictionary, save_dictionary
 from wheatstone.interp.transcoders.frozen import freeze
@@ -28,9 +31,10 @@ from wheatstone.studies.neural.transcoders.config import Config
 from wheatstone.studies.neural.transcoders.exhibits import graph_picture
 from wheatstone.studies.neural.transcoders.greater_than import greater_than, prompts_of
 from wheatstone.studies.neural.transcoders.pages import cards_page, graph_page
-from wheatstone.studies.neural.transcoders.source import Source, load_source, parse_target
+from wheatstone.studies.neural.transcoders.source import Source, direction, load_source, parse_target
 from wheatstone.studies.neural.transcoders.subject import shuffled, small_model, subject_of
 
+STORIES = data_folder() / "lm" / "stories260K.bin"
 TINY = dataclasses.replace(study.SMOKE, steps=12)
 
 
@@ -247,6 +251,16 @@ def test_targets_are_differences_tokens_or_features() -> None:
     assert parse_target("3", source, frozen).value == pytest.approx((logits[3] - logits.mean()).item(), abs=1e-4)
     feature = parse_target("L1.f5@-1", source, frozen)
     assert (feature.below, feature.position) == (1, 5)
+
+
+@pytest.mark.skipif(not STORIES.is_file(), reason=f"{STORIES} is not there")
+def test_a_space_before_a_word_is_one_token_where_the_tokenizer_adds_one_itself() -> None:
+    model = load_model(STORIES)
+    anatomy = anatomy_of(model.model)
+    with_space, without = (direction(target, model, anatomy) for target in (" with- and", "with-and"))
+    assert torch.equal(with_space, without)
+    with pytest.raises(UserError, match=r"' Mary' is 4 tokens"):
+        direction(" Mary- John", model, anatomy)
 
 
 @pytest.mark.parametrize(

@@ -160,16 +160,31 @@ def parse_target(target: str, source: Source, frozen: Frozen) -> Reading:
 def direction(target: str, model: LanguageModel, anatomy: Anatomy) -> Tensor:
     """The unembedding direction of a target: A-B, or A against the mean of all tokens."""
     rows = anatomy.unembedding
-    parts = [target[:i] + "\0" + target[i + 1 :] for i, letter in enumerate(target) if letter == "-" and i > 0]
     # The first dash that leaves a token on either side separates them, so that '-' itself can be named.
-    for part in parts:
-        left, right = part.split("\0", 1)
-        if left and right and len(model.encode(left)) == len(model.encode(right)) == 1:
-            return rows[model.token(left)] - rows[model.token(right)]
-    if parts:
-        left, right = parts[0].split("\0", 1)
-        return rows[model.token(left)] - rows[model.token(right)]  # raises, and shows the pieces
-    return rows[model.token(target)] - rows.mean(0)
+    pairs = [
+        (target[:i], target[i + 1 :]) for i, letter in enumerate(target) if letter == "-" and 0 < i < len(target) - 1
+    ]
+    for left, right in pairs:
+        if len(_pieces(model, left)) == len(_pieces(model, right)) == 1:
+            return rows[_pieces(model, left)[0]] - rows[_pieces(model, right)[0]]
+    if pairs:
+        return rows[_token(model, pairs[0][0])] - rows[_token(model, pairs[0][1])]
+    return rows[_token(model, target)] - rows.mean(0)
+
+
+def _pieces(model: LanguageModel, text: str) -> list[int]:
+    """Tokens of a word. Some tokenizers put a space before every text: theirs is then the one that was typed."""
+    ids = model.encode(text)
+    if len(ids) > 1 and text.startswith(" ") and model.decode(ids[:1]) == " ":
+        shorter = model.encode(text[1:])
+        return shorter if model.decode(shorter).startswith(" ") else ids
+    return ids
+
+
+def _token(model: LanguageModel, text: str) -> int:
+    """The one token of `text`. Raises UserError that shows the pieces when there are several."""
+    ids = _pieces(model, text)
+    return ids[0] if len(ids) == 1 else model.token(text)
 
 
 def predicted_target(frozen: Frozen, source: Source) -> Reading:
