@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from wheatstone.bench.checkpoint import read_tensors, write_tensors
 from wheatstone.bench.engine import InlineEngine, execute_run
 from wheatstone.bench.run import Run
 from wheatstone.cli.main import main
@@ -236,6 +237,33 @@ def test_a_folder_of_ones_own_is_learnt_and_judged(
     capsys.readouterr()
     assert main(["apply", "ketgpt", "judge", str(folder), str(new), "--skip-bad"]) == 0
     assert "AUC on unseen families: " in capsys.readouterr().out
+
+
+DAMAGE = {
+    "weights of another size": lambda record: record["config"].update(d_model=10**6),
+    "more layers than weights": lambda record: record["config"].update(n_layer=10**6),
+    "an unknown setting": lambda record: record["config"].update(colour="red"),
+    "no vocabulary": lambda record: record.pop("text"),
+    "another vocabulary": lambda record: record["text"].update(max_qubits=9),
+    "unknown tokens": lambda record: record["text"].update(kind="letters"),
+    "no sizes": lambda record: record.update(sizes=[]),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE, ids=str)
+def test_a_damaged_model_is_refused(
+    measured: Run, damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tensors, record = read_tensors(measured.trial("words", 0).file("model"))
+    DAMAGE[damage](record)
+    write_tensors(tmp_path / "odd.safetensors", tensors, record)
+    out = tmp_path / "new"
+    assert (
+        main(["apply", "ketgpt", "generate", str(tmp_path / "odd.safetensors"), "--qubits", "4", "--out", str(out)])
+        == 2
+    )
+    assert "odd.safetensors: not a model of ketgpt" in capsys.readouterr().err
+    assert not out.exists()
 
 
 MESSAGES = {

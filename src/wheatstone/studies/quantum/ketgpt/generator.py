@@ -141,11 +141,13 @@ class Generator:
             config = TransformerConfig(**record["config"])
             text = text_from(record["text"])
             sizes = tuple((int(n), int(gates)) for n, gates in record["sizes"])
+            if tuple(tensors["embedding"].shape) != (config.vocab, config.d_model) or config.n_layer > len(tensors):
+                raise ValueError("its weights are not of the size that it names")
             model = Transformer(config, torch.Generator())
             model.load_state_dict(tensors)
         except FileNotFoundError:
             raise UserError(f"{path}: no such file. A model is a run directory or its '{MODEL}.safetensors'.") from None
-        except (KeyError, TypeError, ValueError, RuntimeError) as fault:
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as fault:
             raise UserError(f"{path}: not a model of ketgpt ({str(fault)[:80]}).") from None
         if config.vocab != text.size or not sizes:
             raise UserError(f"{path}: not a model of ketgpt (its vocabulary and its weights differ in size).")
