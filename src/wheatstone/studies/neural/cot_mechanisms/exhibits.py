@@ -11,6 +11,7 @@ from wheatstone.bench.exhibit import Bars, Exhibit, Heatmap, Line, Lines, Mark, 
 from wheatstone.bench.over_seeds import bars_of, finished_arms, measured, n_seeds, spread
 from wheatstone.bench.run import Run
 from wheatstone.bench.verdict import share_interval
+from wheatstone.domains.diagrams.models import trained_network
 from wheatstone.interp.circuit import Circuit
 from wheatstone.interp.pictures import layer_names, state_map
 
@@ -118,6 +119,7 @@ def _curves(run: Run, finished: Sequence[str]) -> list[Exhibit]:
                 "are one hop from the bridge that the model wrote. Gaps: no wrong bridge left.",
             )
         )
+    shown.append(trained_network(run, finished[0]))
     return shown
 
 

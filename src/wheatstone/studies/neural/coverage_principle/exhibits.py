@@ -25,6 +25,7 @@ from wheatstone.bench.exhibit import (
 from wheatstone.bench.over_seeds import bars_of, finished_arms, measured, n_seeds, spread
 from wheatstone.bench.run import Run
 from wheatstone.bench.verdict import share_interval, t_interval
+from wheatstone.domains.diagrams.models import trained_network
 from wheatstone.studies.neural.coverage_principle.search import bootstrap_exponent
 
 SEARCHES = ("rows_needed", "rows_needed_one_token")
@@ -87,6 +88,7 @@ def exhibits(run: Run) -> Sequence[Exhibit]:
         shown += _search(run, [arm for arm in SEARCHES if arm in finished])
     if "two_hop" in finished:
         shown += _witnesses(run, "two_hop", seed)
+    shown += [trained_network(run, arm) for arm in trained[:1]]
     return shown
 
 

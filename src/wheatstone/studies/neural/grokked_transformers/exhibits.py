@@ -10,6 +10,7 @@ from typing import Any
 from wheatstone.bench.exhibit import Bars, BarSeries, Exhibit, Heatmap, Line, Lines, Mark, Table, curve_line
 from wheatstone.bench.run import Run
 from wheatstone.bench.verdict import t_interval
+from wheatstone.domains.diagrams.models import trained_network
 from wheatstone.interp.circuit import HOLDS_VARIABLE, Circuit, Map, difference
 from wheatstone.interp.pictures import circuit_graph, circuit_maps, growth_maps, layer_names
 
@@ -49,6 +50,7 @@ def exhibits(run: Run) -> Sequence[Exhibit]:
         shown += circuit_maps(name, heading, circuit)
     shown += _growth(run, next((arm for arm in GROWING if arm in finished), None), seed)
     shown += [_samples(run, arm, seed) for arm in ("phi_15", "comparison", "own_facts") if arm in finished]
+    shown += [trained_network(run, arm) for arm in finished[:1]]
     return shown
 
 

@@ -20,6 +20,7 @@ from wheatstone.bench.exhibit import (
 )
 from wheatstone.bench.run import Run
 from wheatstone.bench.verdict import Interval, t_interval
+from wheatstone.domains.diagrams.models import trained_network
 from wheatstone.domains.kg.catalogue import named_graphs
 from wheatstone.interp.circuit import Circuit
 from wheatstone.interp.pictures import circuit_graph, circuit_maps, growth_maps
@@ -41,6 +42,7 @@ def exhibits(run: Run) -> Sequence[Exhibit]:
     for arm in MAPPED:
         if arm in run.arms and run.trial(arm, seed).has("circuit"):
             found += circuit_exhibits(run, arm, seed)
+    found.append(trained_network(run, run.arms[0]))
     log = first.artifact("phi")["log"]
     if log:
         found.append(Note("augmentation", "What augmentation did", "\n\n".join(log)))
