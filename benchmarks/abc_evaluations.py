@@ -16,12 +16,13 @@ from pathlib import Path
 import numpy as np
 from aigverse.abc import run_script
 from aigverse.io import read_aiger_into_aig
+from aigverse.io import write_aiger as write_with_aigverse
 
 from benchmarks.side_by_side import Benchmark, Options, Part, alternate, timed
 from wheatstone.cli.benchmarks import Comparison
 from wheatstone.domains.electronic.logic.abc import COLOUR, Abc, find_abc
 from wheatstone.domains.electronic.logic.aig import Aig
-from wheatstone.domains.electronic.logic.aiger import write_aiger
+from wheatstone.domains.electronic.logic.aiger import read_aiger, write_aiger
 from wheatstone.domains.electronic.logic.circuits import circuit
 from wheatstone.domains.electronic.logic.liberty import default_library
 from wheatstone.domains.electronic.logic.synthesis import ACTIONS, LENGTH, MAPPING, Qor, Synthesis, parse_stime
@@ -61,10 +62,13 @@ def measure(options: EvaluationOptions, threads: int, part: Part) -> None:
     with tempfile.TemporaryDirectory() as name, Abc() as abc:
         folder = Path(name)
         for label in CIRCUITS[:1] if options.quick else CIRCUITS:
-            aig = circuit(label)
+            # aigverse orders the gates of what it reads in its own way, and passes depend on the order.
+            write_aiger(folder / "in.aig", circuit(label))
+            theirs = read_aiger_into_aig(str(folder / "in.aig"))
+            write_with_aigverse(theirs, str(folder / "theirs.aig"))
+            aig = read_aiger(folder / "theirs.aig")
             recipes = [[ACTIONS[a] for a in rng.integers(len(ACTIONS), size=LENGTH)] for _ in range(count)]
             apart = OneProcessEach(folder, aig)
-            theirs = read_aiger_into_aig(str(folder / "in.aig"))
 
             def ours(aig: Aig = aig, recipes: list[list[str]] = recipes) -> list[Qor]:
                 fresh = Synthesis(abc, default_library())  # remembers nothing
@@ -84,7 +88,7 @@ def measure(options: EvaluationOptions, threads: int, part: Part) -> None:
             taken = alternate({"ours": timed(ours, per=1 / count), "apart": timed(processes, per=1 / count)}, rounds)
             part.compared(Comparison(case, "s", taken["ours"], "one process each", taken["apart"], threads))
 
-            wrapped = [run_script(theirs, with_strash(recipe), binary=apart.binary) for recipe in recipes]
+            wrapped = [run_script(theirs, ["strash", *with_strash(recipe)], binary=apart.binary) for recipe in recipes]
             synthesis = Synthesis(abc, default_library())
             root = synthesis.add(aig)
             keys = [synthesis.steps(root, recipe)[-1] for recipe in recipes]
@@ -101,7 +105,7 @@ def measure(options: EvaluationOptions, threads: int, part: Part) -> None:
                 theirs: object = theirs, recipes: list[list[str]] = recipes, binary: Path = apart.binary
             ) -> None:
                 for recipe in recipes:
-                    run_script(theirs, with_strash(recipe), binary=binary)  # pyright: ignore[reportArgumentType]
+                    run_script(theirs, ["strash", *with_strash(recipe)], binary=binary)  # pyright: ignore[reportArgumentType]
 
             taken = alternate({"ours": timed(graphs, per=1 / count), "wrapper": timed(wrapper, per=1 / count)}, rounds)
             case = f"{label}, {aig.n_gates} gates: a ten-pass recipe, graph only"
