@@ -58,9 +58,9 @@ def _curves(run: Run, done: Sequence[str]) -> list[Exhibit]:
             f"Worth of the best design so far, {seeds}",
             "simulations",
             "worth (0: all constraints met)",
-            [_until(curve_line(run, "best", arm, LABELS.get(arm, arm)), shown_to) for arm in done],
+            [_until(_median(run, "best", arm), shown_to) for arm in done],
             caption="Below 0: decades by which constraints are missed. Above 1: decades of area below the reference. "
-            "Failed simulations count. Lines are means, bands 95 % t intervals.",
+            "Failed simulations count. Lines are medians over seeds, bands the worst and the best.",
             y_range=(-3.0, 3.5),
         ),
         Lines(
@@ -68,10 +68,19 @@ def _curves(run: Run, done: Sequence[str]) -> list[Exhibit]:
             f"Share of the last 100 proposals that meet every constraint, {seeds}",
             "simulations",
             "share [0, 1]",
-            [_until(curve_line(run, "feasible", arm, LABELS.get(arm, arm)), shown_to) for arm in done],
+            [_until(_median(run, "feasible", arm), shown_to) for arm in done],
             y_range=(0, 1.02),
         ),
     ]
+
+
+def _median(run: Run, metric: str, arm: str) -> Line:
+    """Median over seeds of a logged metric, its band from the lowest to the highest; all seeds log the same steps."""
+    curves = [dict(points) for points in run.curves(metric, arm).values()]
+    steps = sorted(curves[0])
+    rows = [[curve[step] for curve in curves] for step in steps]
+    y, low, high = ([end(row) for row in rows] for end in (statistics.median, min, max))
+    return Line(LABELS.get(arm, arm), steps, y, low, high, arm)
 
 
 def _until(line: Line, end: float) -> Line:
