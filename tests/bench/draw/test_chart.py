@@ -215,6 +215,11 @@ def test_every_value_has_a_place(values: list[float], is_log: bool) -> None:
     assert all(10 - 1e-6 <= scale(value) <= 90 + 1e-6 for value in values)
 
 
+def test_ticks_that_lie_close_together_are_told_apart() -> None:
+    assert [words for _, words in Scale(0.9998, 1.0001, 0, 1).labels(3)] == ["0.9998", "0.9999", "1", "1.0001"]
+    assert [words for _, words in Scale(1e-5, 1.2e-5, 0, 1).labels(2)] == ["1e-05", "1.1e-05", "1.2e-05"]
+
+
 def test_logarithmic_ticks() -> None:
     assert Scale(0.9, 1100, 0, 1, True).ticks(8) == pytest.approx([1, 10, 100, 1000])
     assert Scale(1, 30, 0, 1, True).ticks(8) == pytest.approx([1, 2, 5, 10, 20])

@@ -22,7 +22,7 @@ from wheatstone.bench.draw.chart import (
     mark_svg,
     text,
 )
-from wheatstone.bench.draw.scale import Scale, scale_of, tick_text
+from wheatstone.bench.draw.scale import Scale, scale_of
 from wheatstone.bench.draw.theme import Style, cut, number, styles
 from wheatstone.bench.exhibit import Bars, BarSeries, Mark
 
@@ -52,14 +52,14 @@ def _upright(exhibit: Bars, arms: Sequence[str], width: int) -> str:
     height = 300 if width >= WIDE else 260
     top, bottom = 30.0, height - 28.0
     y = _values_scale(exhibit, bottom, top)
-    left = 16.0 + CHARACTER * max(len(tick_text(value)) for value in y.ticks(6))
+    left = 16.0 + CHARACTER * max(len(words) for _, words in y.labels(6))
     x = Scale(-0.5, len(exhibit.groups) - 0.5, left, width - 10.0)
     parts = ['<g class="ticks-y">']
-    for value in y.ticks(6):
+    for value, words in y.labels(6):
         parts.append(
             f'<line x1="{left:.1f}" x2="{x.end:.1f}" y1="{y(value):.1f}" y2="{y(value):.1f}" style="stroke:{GRID}"/>'
         )
-        parts.append(text(left - 8, y(value) + 4, tick_text(value), "end"))
+        parts.append(text(left - 8, y(value) + 4, words, "end"))
     parts.append("</g>")
     parts += [text(x(place), bottom + 18, cut(name), "middle", INK) for place, name in enumerate(exhibit.groups)]
     pitch = (x.end - x.start) / max(1, len(exhibit.groups))
@@ -85,11 +85,11 @@ def _lying(exhibit: Bars, arms: Sequence[str], width: int) -> str:
     left = 12.0 + CHARACTER * max([1, *map(len, names)])
     x = _values_scale(exhibit, left, width - 26.0)
     parts = ['<g class="ticks-y">']
-    for value in x.ticks(8 if width >= WIDE else 4):
+    for value, words in x.labels(8 if width >= WIDE else 4):
         parts.append(
             f'<line x1="{x(value):.1f}" x2="{x(value):.1f}" y1="{top:.1f}" y2="{bottom:.1f}" style="stroke:{GRID}"/>'
         )
-        parts.append(text(x(value), bottom + 16, tick_text(value), "middle"))
+        parts.append(text(x(value), bottom + 16, words, "middle"))
     parts.append("</g>")
     centres = [top + pitch * (place + 0.5) for place in range(len(names))]
     parts += [text(left - 8, at + 4, name, "end", INK) for name, at in zip(names, centres, strict=True)]

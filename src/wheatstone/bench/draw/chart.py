@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 from wheatstone.bench.draw.bands import bands
-from wheatstone.bench.draw.scale import Scale, scale_of, tick_text
+from wheatstone.bench.draw.scale import Scale, scale_of
 from wheatstone.bench.draw.theme import PALETTE, Style, cut, styles
 from wheatstone.bench.exhibit import Line, Lines, Mark, Scatter
 
@@ -107,24 +107,24 @@ def _y_scale(exhibit: Lines | Scatter, values: Sequence[float], bottom: float, t
 
 def _left_of(y: Scale) -> float:
     """Where the plot begins: right of its tick labels."""
-    return 16.0 + CHARACTER * max([1, *(len(tick_text(value)) for value in y.ticks(6))])
+    return 16.0 + CHARACTER * max([1, *(len(words) for _, words in y.labels(6))])
 
 
 def axes(x: Scale, y: Scale, x_title: str, y_title: str, width: float, height: float) -> Iterator[str]:
     """Grid, tick labels and titles; the title of the y axis stands level above it, where it is read most easily."""
     yield '<g class="ticks-y">'
-    for value in y.ticks(6):
+    for value, words in y.labels(6):
         yield (
             f'<line x1="{x.start:.1f}" x2="{x.end:.1f}" y1="{y(value):.1f}" y2="{y(value):.1f}" style="stroke:{GRID}"/>'
         )
-        yield text(x.start - 8, y(value) + 4, tick_text(value), "end")
+        yield text(x.start - 8, y(value) + 4, words, "end")
     yield '</g><g class="ticks-x">'
-    for value in x.ticks(9 if width >= WIDE else 4):
+    for value, words in x.labels(9 if width >= WIDE else 4):
         yield (
             f'<line x1="{x(value):.1f}" x2="{x(value):.1f}" y1="{y.start:.1f}" y2="{y.start + 5:.1f}"'
             f' style="stroke:{MUTED}"/>'
         )
-        yield text(x(value), y.start + 19, tick_text(value), "middle")
+        yield text(x(value), y.start + 19, words, "middle")
     yield "</g>"
     yield f'<line x1="{x.start:.1f}" x2="{x.end:.1f}" y1="{y.start:.1f}" y2="{y.start:.1f}" style="stroke:{MUTED}"/>'
     most = int(width / CHARACTER) - 4

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from wheatstone.bench.draw.chart import CHARACTER, INK, MUTED, WIDE, element, text
-from wheatstone.bench.draw.scale import Scale, tick_text
+from wheatstone.bench.draw.scale import Scale
 from wheatstone.bench.draw.theme import MOST_TICKS, MOST_WRITTEN_CELLS, cut, number
 from wheatstone.bench.exhibit import Heatmap
 
@@ -118,5 +118,5 @@ def _colour_bar(exhibit: Heatmap, at: float, top: float, bottom: float) -> list[
         f' fill="{mixed(exhibit, shade)}"/>'
         for shade in range(SHADES)
     ]
-    parts += [text(at + 17, scale(value) + 4, tick_text(value)) for value in scale.ticks(4)]
+    parts += [text(at + 17, scale(value) + 4, words) for value, words in scale.labels(4)]
     return parts

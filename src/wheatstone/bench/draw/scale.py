@@ -34,6 +34,16 @@ class Scale:
         """About `count` round values between the two ends."""
         return _log_ticks(self.low, self.high, count) if self.is_log else _ticks(self.low, self.high, count)
 
+    def labels(self, count: int) -> list[tuple[float, str]]:
+        """The same with their texts, of as many digits as tell them apart."""
+        values = self.ticks(count)
+        texts = [tick_text(value) for value in values]
+        for digits in range(5, 16):
+            if len(set(texts)) == len(values):
+                break
+            texts = [tick_text(value, digits) for value in values]
+        return list(zip(values, texts, strict=True))
+
 
 def scale_of(
     values: Iterable[float], start: float, end: float, *, is_log: bool = False, room: float = 0.04, zero: bool = False
@@ -76,11 +86,11 @@ def _log_ticks(low: float, high: float, count: int) -> list[float]:
     return finer if len(finer) > 1 else _ticks(low, high, count)
 
 
-def tick_text(value: float) -> str:
+def tick_text(value: float, digits: int = 4) -> str:
     """A tick's value as it is written: short, also for a million steps."""
     size = abs(value)
     if size >= 1e4 and value == int(value):
         for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
             if size >= unit and round(value / unit, 3) * unit == value:
                 return f"{value / unit:g}{name}"
-    return f"{value:.0e}" if 0 < size < 1e-3 else number(value)
+    return f"{value:.{digits - 2}g}" if 0 < size < 1e-3 else number(value, digits)

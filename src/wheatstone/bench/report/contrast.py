@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from wheatstone.bench.draw.chart import CHARACTER, GRID, INK, MUTED, element, text
-from wheatstone.bench.draw.scale import Scale, scale_of, tick_text
+from wheatstone.bench.draw.scale import Scale, scale_of
 from wheatstone.bench.draw.theme import PALETTE, cut, number
 from wheatstone.bench.report.verdicts import differences, interval_text, mean
 from wheatstone.bench.verdict import Interval, Verdict
@@ -135,9 +135,9 @@ def _paper(at: float, middle: float) -> str:
 
 def _axis(x: Scale, top: float, title: str) -> Iterator[str]:
     yield f'<line x1="{LEFT}" x2="{RIGHT}" y1="{top}" y2="{top}" style="stroke:{MUTED}"/>'
-    for value in x.ticks(5):
+    for value, words in x.labels(5):
         yield f'<line x1="{x(value):.1f}" x2="{x(value):.1f}" y1="{top}" y2="{top + 4}" style="stroke:{MUTED}"/>'
-        yield text(x(value), top + 16, tick_text(value), "middle")
+        yield text(x(value), top + 16, words, "middle")
     yield text(RIGHT, top + 30, title, "end")
 
 

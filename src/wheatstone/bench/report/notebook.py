@@ -6,8 +6,6 @@ needs, light, as figures in a paper are.
 
 from __future__ import annotations
 
-from html import escape
-
 from wheatstone.bench.draw import Plot, diagram_svg, standing_svg, svg
 from wheatstone.bench.exhibit import Circuit, Diagram, Exhibit
 from wheatstone.bench.findings import Findings
@@ -52,5 +50,5 @@ def exhibit_svg(exhibit: Exhibit) -> str | None:
 
 
 def _sheet(*content: Html | None) -> str:
-    style = f"<style>{escape(asset('notebook.css'), quote=False)}</style>"
+    style = f"<style>{asset('notebook.css')}</style>"
     return tag("div", Html(style), *content, class_="wheatstone")

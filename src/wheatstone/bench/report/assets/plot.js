@@ -133,7 +133,7 @@ const wheatstonePlots = (() => {
       const axis = svg.querySelector(".ticks-x");
       axis.replaceChildren(...ticks(x, x.end - x.start > 500 ? 9 : 4).filter((at) => at >= x.low && at <= x.high).flatMap((at) => [
         make("line", { x1: x.px(at), x2: x.px(at), y1: y.start, y2: y.start + 5, style: "stroke:var(--muted)" }),
-        make("text", { x: x.px(at), y: y.start + 19, "text-anchor": "middle", style: "fill:var(--muted)" }, shown(at)),
+        make("text", { x: x.px(at), y: y.start + 19, "text-anchor": "middle", style: "fill:var(--muted)" }, Math.abs(at) >= 1e6 || (at && Math.abs(at) < 1e-4) ? at.toExponential() : String(at)),
       ]));
       svg.querySelectorAll('.mark[data-axis="x"]').forEach((mark) => {
         const line = mark.querySelector("line"), label = mark.querySelector("text"), at = x.px(Number(mark.dataset.at));
