@@ -99,7 +99,7 @@ def _seconds(run: Run, done: Sequence[str]) -> list[Exhibit]:
     for arm in done:
         kept = [run.trial(arm, seed).artifact("history") for seed in run.seeds]
         end = max(one["seconds"][-1] for one in kept)
-        grid = [end * (i + 1) / SECONDS for i in range(SECONDS)]
+        grid = [float(f"{end * (i + 1) / SECONDS:.3g}") for i in range(SECONDS)]
         rows = [[_best_at(one, second) for second in grid] for one in kept]
         middle = [statistics.median(column) for column in zip(*rows, strict=True)]
         low, high = ([end_of(column) for column in zip(*rows, strict=True)] for end_of in (min, max))
