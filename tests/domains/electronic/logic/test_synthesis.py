@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -144,6 +145,16 @@ def test_a_wiring_fault_is_refused(synthesis: Synthesis, tmp_path: Path) -> None
         assert check_netlist(netlist, aig, synthesis.library).verdict == verdict
     netlist.write_text("module n(a); input a; endmodule\n")
     assert check_netlist(netlist, aig, synthesis.library).verdict != "equivalent"
+
+
+def test_two_builds_of_abc_agree() -> None:
+    """Debian's is years older than the one in pyosys: same passes, same mapper, same numbers."""
+    debian = shutil.which("berkeley-abc")
+    if debian is None:
+        pytest.skip("berkeley-abc is not installed (Debian: apt install berkeley-abc)")
+    for name in ("pla1", "mult4", "cla12"):
+        aig = circuit(name)
+        assert replay(aig, RECIPE, generic_library(), Path(debian)) == replay(aig, RECIPE, generic_library())
 
 
 def test_a_circuit_without_inputs_is_refused(synthesis: Synthesis) -> None:

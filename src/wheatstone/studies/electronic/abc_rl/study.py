@@ -223,7 +223,7 @@ STUDY = Study(
             CPU,
             seeds=3,
             arms=CPU_ARMS,
-            about="Ten training, eight validation and eight test circuits, 60 evaluations each; about 12 core-minutes. "
+            about="Ten training, eight validation and eight test circuits, 60 evaluations each; about 14 core-minutes. "
             "Arms of one seed share self-play and plain search, which the first of them makes.",
         ),
         "paper": Preset(
