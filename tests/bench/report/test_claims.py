@@ -57,7 +57,7 @@ def test_an_interval_that_is_far_wider_than_the_rest_is_cut_and_says_so() -> Non
     drawing = contrast_svg(judge(dataclasses.replace(CLAIM, requires=()), wide), ARMS)
     assert drawing is not None
     assert drawing.count("l5-5v10z") + drawing.count("l-5-5v10z") >= 2
-    assert all(-6 <= float(x) <= 406 for x in re.findall(r' x[12]="([-\d.]+)"', drawing))
+    assert all(-6 <= float(x) <= 436 for x in re.findall(r' x[12]="([-\d.]+)"', drawing))
 
 
 def test_seeds_without_a_value_are_left_out() -> None:

@@ -16,7 +16,7 @@ from wheatstone.bench.draw.theme import PALETTE, cut, number
 from wheatstone.bench.report.verdicts import differences, interval_text, mean
 from wheatstone.bench.verdict import Interval, Verdict
 
-WIDTH, ROW, LEFT, RIGHT = 400, 46, 12.0, 388.0
+WIDTH, ROW, LEFT, RIGHT = 430, 46, 12.0, 418.0
 FAR = 1.2
 """An interval may go so many reaches of everything else beyond it before it is cut at the edge: with three seeds it can
 be far wider than all there is to see."""
@@ -38,12 +38,12 @@ def contrast_svg(verdict: Verdict, arms: Sequence[str]) -> str | None:
     parts: list[str] = []
     for place, (role, arm, measure, values, bound) in enumerate(sides):
         top = place * ROW
-        label = f"{arm} ({role})" if measure == claim.measure else f"{arm}, {measure} ({role})"
-        parts += _side(label, values, x, top, _colour(arm, arms))
+        label = arm if measure == claim.measure else f"{arm}, {measure}"
+        parts += _side(label, role, values, x, top, _colour(arm, arms))
         if bound is not None:
             parts += _bound(bound, x, top, opens_right=up if place == 0 else not up)
     below = 2 * ROW + 8.0
-    parts += _axis(x, below, cut(claim.measure, 40))
+    parts += _axis(x, below, cut(claim.measure, 44))
     if claim.paper is not None:
         parts += [_paper(x(claim.paper), 30.0), _paper(LEFT + 6, below + 26.0)]
         parts.append(text(LEFT + 18, below + 30, f"paper {number(claim.paper)}", fill=INK))
@@ -82,12 +82,13 @@ def _scale(anchors: Sequence[float], intervals: Sequence[Interval | None]) -> Sc
     return scale_of([*anchors, *inside], LEFT, RIGHT, room=0.05)
 
 
-def _side(label: str, values: Mapping[int, float], x: Scale, top: float, colour: str) -> Iterator[str]:
+def _side(label: str, role: str, values: Mapping[int, float], x: Scale, top: float, colour: str) -> Iterator[str]:
     interval = mean(values)
     known = [value for value in values.values() if math.isfinite(value)]
-    seeds = f"{len(known)} seed" if len(known) == 1 else f"{len(known)} seeds"
-    shown = f"{interval_text(interval)}, {seeds}" if interval else "no value"
-    yield text(0, top + 12, cut(label, int((WIDTH - CHARACTER * len(shown)) / CHARACTER) - 2), fill=INK)
+    shown = f"{interval_text(interval)}, n = {len(known)}" if interval else "no value"
+    room = int((WIDTH - CHARACTER * len(shown)) / CHARACTER) - 2
+    named = f"{label} ({role})"
+    yield text(0, top + 12, named if len(named) <= room else cut(label, room), fill=INK)
     yield text(WIDTH, top + 12, shown, "end", fill=INK)
     yield f'<line x1="{LEFT}" x2="{RIGHT}" y1="{top + 30}" y2="{top + 30}" style="stroke:{GRID}"/>'
     yield from _estimate(known, interval, x, top + 30, colour)
