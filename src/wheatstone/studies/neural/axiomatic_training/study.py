@@ -269,7 +269,9 @@ STUDY = Study(
             CPU,
             seeds=3,
             arms=tuple(arm.name for arm in ARMS[:8]),
-            about="Every contrast: about a minute a training on one thread.",
+            about="Every contrast: about a minute a training on one thread. In 400 steps one seed of three lags behind "
+            "(0.70 of the hard pairs, the others 0.86 and 0.88), so differences below 0.2 stay undecided, and "
+            "d-separation stays below its trivial rules. Three times the steps are what to try next.",
         ),
         "depth": Preset(
             CPU,
