@@ -25,7 +25,7 @@ from wheatstone.studies.neural.circuit_reuse.config import Config
 from wheatstone.studies.neural.circuit_reuse.own import own_model
 
 SAMPLES_KEPT = 3
-"""Traces of repair prompts that stay in memory, 0.3 GB each at the size of SmolLM2: the arms of a seed share one."""
+"""Traces of one kind that stay in memory, 0.3 GB each at the size of SmolLM2: the arms of a seed share them."""
 CIRCUITS_KEPT = 64
 HOOK_PROMPTS = 2
 MEASURES = {
@@ -86,7 +86,7 @@ class Found(NamedTuple):
     traced: Traced
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=SAMPLES_KEPT)
 def _found(config: Config, task: TaskName, n: int, seed: int) -> Found:
     model = language_model(config)
     drawn = make_task(task, model, n, np.random.default_rng(seed), config.counterfactual)
