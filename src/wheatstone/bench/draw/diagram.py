@@ -1,8 +1,8 @@
 """A diagram as SVG, in the page or as a file that stands alone, light and dark.
 
-Every part carries its light colours as attributes and a class whose style asks for the page's variables (--ink,
---muted, --wire, --paper, --accent): a browser follows the page or the reader's system, and a viewer that knows no
-variables draws the light one. All text is escaped here.
+Every part carries its light colours as attributes and a class; its style asks for the page's variables (--ink, --muted,
+--wire, --paper, --accent), or in a file of its own follows the reader's system. A viewer that knows neither draws the
+light one. All text is escaped here.
 """
 
 from __future__ import annotations
@@ -56,14 +56,13 @@ def diagram_svg(diagram: Diagram, *, alone: bool = False) -> str:
 
 
 def _style(alone: bool) -> str:
-    rules = "".join(
-        f".d-{kind}-{tone}{{{kind}:var({name},{COLOURS[tone]})}}"
-        for tone, name in VARIABLES.items()
-        for kind in ("fill", "stroke")
-    )
-    dark = "".join(f"{name}:{colour};" for name, colour in DARK.items())
-    here = f"svg.diagram{{{dark}}}" if alone else f"svg.diagram{{--wire:{DARK['--wire']}}}"
-    return f"{rules}@media(prefers-color-scheme:dark){{{here}}}"
+    """In a page the colours are the page's; a file of its own names them, because not every viewer knows variables."""
+    kinds: list[tuple[Tone, str]] = [(tone, kind) for tone in COLOURS for kind in ("fill", "stroke")]
+    if alone:
+        dark = "".join(f".d-{kind}-{tone}{{{kind}:{DARK[VARIABLES[tone]]}}}" for tone, kind in kinds)
+        return f"@media(prefers-color-scheme:dark){{{dark}}}"
+    rules = "".join(f".d-{kind}-{tone}{{{kind}:var({VARIABLES[tone]},{COLOURS[tone]})}}" for tone, kind in kinds)
+    return f"{rules}@media(prefers-color-scheme:dark){{svg.diagram{{--wire:{DARK['--wire']}}}}}"
 
 
 def _paint(tone: Tone | None, kind: str) -> str:

@@ -161,8 +161,8 @@ class _Row:
     parts: Parts
     sources: list[Port]
     """The arrays that are there, with the heights of their wires."""
-    fresh: frozenset[tuple[int, int]]
-    """(array, axis) of the wires that want a label."""
+    labels: dict[tuple[int, int], str]
+    """(array, axis) -> what is written on the wire."""
     x: float = 0.0
     low: float = 0.0
     high: float = 0.0
@@ -206,7 +206,7 @@ class _Artist:
             self._add_column(row, placed)
         row.sources = [next(port for port in row.sources if port.value == value) for value in outputs]
         if whole:
-            row.fresh = self._all(row.sources)
+            row.labels = self._named(self._all(row.sources))
         self._finish(row, is_end=whole)
         rows.append(row)
         return self._stacked(rows, first, whole)
@@ -234,7 +234,7 @@ class _Artist:
         ys, height = stack([self.arrays[value] for value in values])
         sources = [Port(value, heights) for value, heights in zip(values, ys, strict=True)]
         fresh = self._all(sources) if label_all else frozenset[tuple[int, int]]()
-        return _Row(Parts(), sources, fresh, high=height)
+        return _Row(Parts(), sources, self._named(fresh), high=height)
 
     def _begin(self, row: _Row) -> None:
         """A row that goes on from the one above: an arrow before every array."""
@@ -245,7 +245,7 @@ class _Artist:
     def _finish(self, row: _Row, *, is_end: bool) -> None:
         """Wires out of the row's last column; the last row of all names them."""
         before = row.x
-        lead = max(10.0, self._lead(row)) if row.fresh or is_end else 10.0
+        lead = max(10.0, self._lead(row)) if row.labels or is_end else 10.0
         self._labels(row)
         for port in row.sources:
             for y in port.ys:
@@ -258,29 +258,28 @@ class _Artist:
 
     def _lead(self, row: _Row) -> float:
         """Room for the labels that are due."""
-        words = [self._label(port.value, at) for port in row.sources for at in self._marked(row, port)]
-        return max((SMALL * len(word) + 8 for word in words), default=2.0)
+        there = {port.value for port in row.sources}
+        return max((SMALL * len(word) + 8 for (value, _), word in row.labels.items() if value in there), default=2.0)
 
-    def _marked(self, row: _Row, port: Port) -> list[int]:
-        return [at for at in range(len(port.ys)) if (port.value, at) in row.fresh]
-
-    def _label(self, value: int, at: int) -> str:
-        """An axis by name, with its size where it is first named."""
-        array = self.arrays[value]
-        if not array.axes:
-            return "1"
-        axis = array.axes[at]
-        return axis.name if _key(axis) in self.named or str(axis.size) == axis.name else f"{axis.name}={axis.size}"
+    def _named(self, marks: Iterable[tuple[int, int]]) -> dict[tuple[int, int], str]:
+        """Axes by name, with their size where they are first named: in the order of reading, so before what follows."""
+        labels: dict[tuple[int, int], str] = {}
+        for value, at in sorted(marks):
+            axes = self.arrays[value].axes
+            if not axes:
+                labels[value, at] = "1"
+                continue
+            axis = axes[at]
+            is_known = _key(axis) in self.named or str(axis.size) == axis.name
+            labels[value, at] = axis.name if is_known else f"{axis.name}={axis.size}"
+        self.named |= {_key(self.arrays[value].axes[at]) for value, at in labels if self.arrays[value].axes}
+        return labels
 
     def _labels(self, row: _Row) -> None:
         for port in row.sources:
-            for at in self._marked(row, port):
-                text = self._label(port.value, at)
-                row.parts.texts.append(DiagramText(row.x + 3, port.ys[at] - 6, text, "muted", LABEL, "start"))
-        for port in row.sources:
-            for at in self._marked(row, port):
-                if self.arrays[port.value].axes:
-                    self.named.add(_key(self.arrays[port.value].axes[at]))
+            for at, y in enumerate(port.ys):
+                if text := row.labels.get((port.value, at)):
+                    row.parts.texts.append(DiagramText(row.x + 3, y - 6, text, "muted", LABEL, "start"))
 
     def _add_column(self, row: _Row, placed: Sequence[_Placed]) -> None:
         """The wires to a column and the column."""
@@ -302,7 +301,7 @@ class _Artist:
             ports += [Port(port.value, [y + one.y for y in port.ys]) for port in one.cell.right]
             row.reach(one.y, one.y + one.cell.height)
         row.sources = ports
-        row.fresh = frozenset(mark for one in placed for mark in one.cell.fresh)
+        row.labels = self._named(mark for one in placed for mark in one.cell.fresh)
         row.x = at + width
 
     def _level(self, parts: Parts, port: Port, top: float, x: float, to_x: float) -> None:
@@ -381,6 +380,9 @@ class _Artist:
     def _column(self, items: Sequence[_Drawn], sources: Sequence[Port], kept: set[int], width: float) -> list[_Placed]:
         """The cells of one column at their heights: what runs past, and what is done."""
         heights = {port.value: port.ys for port in sources}
+        for drawn in items:  # what a block reads enters it in the order in which it arrives
+            if isinstance(drawn.item, Group):
+                drawn.reads.sort(key=lambda value: heights[value][0])
         placed = [_Placed(drawn.cell or self._cell(drawn, width), order=n + 1) for n, drawn in enumerate(items)]
         for drawn, one in zip(items, placed, strict=True):
             drawn.cell = one.cell

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from wheatstone.domains.diagrams.program import Program
 
 Detail = Annotated[int, Ge(0), Le(20)]
+MODELS = (".bin", ".gguf")
+"""Files that hold a language model."""
 Width = Annotated[int, Ge(300), Le(6000)]
 
 
@@ -58,11 +60,12 @@ def draw_file(
     width: Width = 1100,
     sizes: str = "",
 ) -> int:
-    """Draw a diagram, or a torch module, as SVG; a module's file is imported in this process.
+    """Draw a diagram, a torch module or a language model as SVG; a module's file is imported in this process.
 
     Args:
         source: a text with diagrams, as attention.ncd, or a Python file and a module of it, as model.py:Net. The file
-            is run, as `import` does; Net is a class without arguments, a function that makes one, or a module.
+            is run, as `import` does; Net is a class without arguments, a function that makes one, or a module. Or a
+            language model: a Hugging Face folder, a .gguf file, a llama2.c .bin file.
         out: where the drawing goes; beside you, with the name of what is drawn, when not given.
         input: shape of the module's input, as 1,3,32,32; several with a semicolon between.
         whole_numbers: the input holds whole numbers, as tokens are.
@@ -76,11 +79,13 @@ def draw_file(
     place, separator, wanted = source.rpartition(":")
     if separator and place.endswith(".py"):
         drawing, noted = _draw_module(Path(place), wanted, input, whole_numbers, detail, width)
+    elif Path(source).is_dir() or Path(source).suffix in MODELS:
+        drawing, noted = _draw_language_model(Path(source), detail, width), ()
     elif source.endswith(".py"):
         raise UserError(f"{source}: name a module of it, as {source}:Net")
     else:
         drawing, noted = _draw_diagram(Path(source), name, _sizes(sizes), detail, width), ()
-    target = out or Path(f"{drawing.title.split()[0].lower()}.svg")
+    target = out or Path(f"{drawing.title.split()[0].strip(':').lower()}.svg")
     if target.suffix != ".svg":
         raise UserError(f"--out {target}: drawings are SVG, give it a name that ends in .svg")
     write_atomically(target, diagram_svg(drawing, alone=True).encode())
@@ -205,6 +210,15 @@ def _draw_diagram(path: Path, name: str | None, sizes: Mapping[str, int], detail
     one = notebook.main(name)
     given: dict[str, Any] = {**notebook.sizes, **sizes}
     return draw(one.block, one.domain, given, title=one.name, detail=detail, width=width)
+
+
+def _draw_language_model(path: Path, detail: int | None, width: int) -> Diagram:
+    from wheatstone.domains.diagrams.decoders import decoder_diagram
+    from wheatstone.learn.models.loading import load
+
+    cfg = load(path).model.cfg
+    title = f"{path.stem}: {cfg.n_layer} blocks, d_model {cfg.d_model}"
+    return decoder_diagram(cfg, title=title, detail=detail, width=width)
 
 
 def _draw_module(
