@@ -108,6 +108,20 @@ def test_a_guide_flattens_its_policy() -> None:
     assert {len(recipe) for recipe in greedy} == {LENGTH}
 
 
+def test_a_policy_that_is_not_trusted_is_plain_search(synthesis: Synthesis) -> None:
+    """Number for number, so that a difference to plain search comes from circuits where the policy is trusted."""
+
+    def trace(guide: Guide | None) -> list[Any]:
+        bench = Bench(synthesis, synthesis.add(circuit("pla1")), 30)
+        tree_method(bench, guide, np.random.default_rng(5))
+        return bench.trace
+
+    def sharp(recipe: tuple[int, ...]) -> np.ndarray:
+        return np.roll([0.94, *[0.01] * 6], len(recipe))
+
+    assert trace(Guide(sharp, 1e-4)) == trace(None) != trace(Guide(sharp, 1.0))
+
+
 def test_no_test_circuit_was_trained_on() -> None:
     load_suite(GENERATED)
     if chosen_suite("auto", 10) == BENCHMARKS:

@@ -21,6 +21,8 @@ Policy = Callable[[Recipe], np.ndarray]
 """Passes so far -> probabilities of the next pass."""
 SCHEDULE = (8, 4, 2, 2, 2, 2, 1, 1, 1, 1)
 """Shares of the rollouts before each pass (code: 512, 256, four times 128, four times 64)."""
+NEGLIGIBLE = 1e-3
+"""Below this exponent a policy is not asked: else its faint preferences, not chance, would settle equal scores."""
 HOTTEST, COLDEST = 0.1, 0.005
 """Temperatures of the annealing, in units of ln ADP."""
 
@@ -107,6 +109,11 @@ def annealing(bench: Bench, rng: np.random.Generator) -> None:
             current, cost = tuple(changed), proposed
 
 
+def uniform(recipe: Recipe) -> np.ndarray:  # noqa: ARG001, a policy
+    """Every pass alike."""
+    return np.full(len(ACTIONS), 1 / len(ACTIONS))
+
+
 @dataclass(frozen=True)
 class Guide:
     """How a policy enters the tree."""
@@ -116,9 +123,15 @@ class Guide:
     normalise: bool = True
     rollout: str = "policy"
 
+    def weights(self, recipe: Recipe) -> np.ndarray:
+        """policy^alpha, which does not sum to 1; of a policy that is not trusted, exactly what plain search has."""
+        if self.alpha >= NEGLIGIBLE:
+            return self.policy(recipe) ** self.alpha
+        return uniform(recipe) if self.normalise else np.ones(len(ACTIONS))
+
     def prior(self, recipe: Recipe) -> np.ndarray:
         """policy^alpha, which sums to 1 unless it is not to be normalised."""
-        weights = self.policy(recipe) ** self.alpha
+        weights = self.weights(recipe)
         return weights / weights.sum() if self.normalise else weights
 
     def finish(self, recipe: Recipe, rng: np.random.Generator) -> Recipe:
@@ -129,15 +142,10 @@ class Guide:
             if self.rollout == "greedy":
                 action = int(rng.integers(len(ACTIONS)))
             else:
-                weights = self.policy(recipe) ** self.alpha
+                weights = self.weights(recipe)
                 action = int(rng.choice(len(ACTIONS), p=weights / weights.sum()))
             recipe = (*recipe, action)
         return recipe
-
-
-def uniform(recipe: Recipe) -> np.ndarray:  # noqa: ARG001, a policy
-    """Every pass alike."""
-    return np.full(len(ACTIONS), 1 / len(ACTIONS))
 
 
 class RecipeProblem:

@@ -16,8 +16,10 @@ Differs       Ten training circuits of at most 1 500 gates and three rounds of s
               policy imitates the passes of the best recipes found (arm `visit_counts`: the tree's visits, as the code),
               rollouts follow the flattened policy (arm `greedy_rollouts`: best pass once, then any, as the code), the
               prior sums to 1 (arm `unnormalised`: as the code, where a flat prior is seven ones). The recipe is encoded
-              by a small transformer that is trained here, not by a frozen text model. A rollout has ten passes from the
-              root, the code's has eleven. `strash` follows every pass, which makes a step a function of the graph.
+              by a small transformer that is trained here, not by a frozen text model. Below alpha 0.001 the search is
+              plain search, number for number, so that differences come from circuits where the policy is trusted. The
+              network's heads see circuits standardised over the training set. A rollout has ten passes from the root,
+              the code's has eleven. `strash` follows every pass, which makes a step a function of the graph.
               Mapped with IHP SG13G2 (code: a 7 nm library), gates unsized in both. Training, validation and test
               circuits are kept apart by name and by graph; the code's test circuits include none of its training
               ones either, but its d_th and T were chosen once for all.
