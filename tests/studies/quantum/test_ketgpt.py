@@ -222,7 +222,9 @@ def test_a_folder_of_ones_own_is_learnt_and_judged(
     sizes = ["--steps", "30", "--d-model", "32", "--samples", "12", "--max-qubits", "8", "--max-words", "60"]
     command = ["apply", "ketgpt", "learn", str(folder), *sizes, "--out", str(tmp_path / "run"), "--no-control"]
     assert main(command) == 2
-    assert "bad.qasm:6: index 3 is out-of-range" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "bad.qasm:6: index 3 is out-of-range" in said
+    assert "--skip-bad leaves such files out" in said
     assert main([*command, "--skip-bad"]) == 0
     said = capsys.readouterr().out
     assert "left out  bad.qasm:6" in said

@@ -34,6 +34,8 @@ METRICS = {
     "repetition": "meetings of the most frequent pair, in all meetings [0, 1]",
 }
 
+LOGARITHMS = ("gates", "depth", "two_qubit_depth")
+
 
 def metrics(one: Program) -> dict[str, float]:
     """Every number of `METRICS`; zeros where there is nothing to count."""

@@ -53,6 +53,8 @@ FIXED_FAMILIES = ("ghz", "wstate")
 LONG = FIRST_LINES + 8
 """Gates of a circuit that is spliced: what follows the first 46 must be worth judging."""
 SHOWN_GATES, SHOWN_QUBITS = 22, 6
+OPTIMISED = 16
+"""Made circuits that the optimiser is given, to see whether anything is left of them."""
 NO_REPEAT = 15
 """Tokens in a row that the published sampling does not repeat."""
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -214,7 +216,7 @@ def _verdicts(trial: Trial[Config], split: Split, made: Made, near: Sequence[Any
     families = [one.family for one in programs] if spliced_ones else [train[one.place].family for one in near]
     files = [one.name for one in real] if spliced_ones else [train[one.place].name for one in near]
     kinds = ([one.family for one in real], families), ([one.name for one in real], files)
-    alone = [one.name for one in real], [f"made {place}" for place in range(len(programs))]
+    alone = [one.name for one in real], files if spliced_ones else [f"made {place}" for place in range(len(programs))]
     by_family, by_file = kinds if len(set(kinds[0][0])) > 1 else (kinds[1], kinds[1])
 
     def judged(groups: tuple[list[str], list[str]], *reads: Read) -> Verdicts:
@@ -266,7 +268,7 @@ def _routing(
         apart[kind] = float(wasserstein_distance(a, b)) / (float(np.std(a)) or 1.0)
     return {
         "apart": apart,
-        "identities": [optimises_away(one) for one in shown["made"]],
+        "identities": [optimises_away(one) for one in shown["made"][:OPTIMISED]],
         **{
             name: [{"qubits": one.n, **row} for one, row in zip(shown[name], found[name], strict=True)]
             for name in found

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Ge, Gt, Le
 
-from wheatstone.bench.errors import UserError, did_you_mean
+from wheatstone.bench.errors import Fault, InputError, UserError, did_you_mean
 from wheatstone.bench.extras import need
 from wheatstone.bench.run import Run
 from wheatstone.bench.shown import say
@@ -18,6 +18,7 @@ from wheatstone.bench.shown import say
 if TYPE_CHECKING:
     import numpy as np
 
+    from wheatstone.domains.quantum.corpus import Corpus, Limits
     from wheatstone.domains.quantum.program import Op, Program
     from wheatstone.studies.quantum.ketgpt.generator import Generator
 
@@ -66,11 +67,11 @@ def learn(
     from wheatstone.bench.place import run_path
     from wheatstone.bench.progress import follow
     from wheatstone.bench.registry import load
-    from wheatstone.domains.quantum.corpus import Limits, dumped, read_folder, words
+    from wheatstone.domains.quantum.corpus import Limits, dumped, words
     from wheatstone.studies.quantum.ketgpt.config import Config
     from wheatstone.studies.quantum.ketgpt.experiment import OWN
 
-    corpus, left_out = read_folder(circuits, Limits(max_qubits, max_words), skip_bad=skip_bad)
+    corpus, left_out = _read(circuits, Limits(max_qubits, max_words), skip_bad)
     for fault in left_out:
         say(f"left out  {fault}")
     if len(corpus.programs) < FEWEST:
@@ -226,12 +227,12 @@ def judge(
     need("sklearn", extra="quantum", to="train judges")
     import numpy as np
 
-    from wheatstone.domains.quantum.corpus import Limits, read_folder
+    from wheatstone.domains.quantum.corpus import Limits
     from wheatstone.domains.quantum.judging import copied_share, nearest, two_sample
     from wheatstone.domains.quantum.structure import distances, table
 
     limits = Limits(max_qubits, max_words)
-    sets = [read_folder(folder, limits, skip_bad=skip_bad) for folder in (real, candidates)]
+    sets = [_read(folder, limits, skip_bad) for folder in (real, candidates)]
     known, asked = (corpus.programs for corpus, _ in sets)
     for fault in (*sets[0][1], *sets[1][1]):
         say(f"left out  {fault}")
@@ -255,6 +256,18 @@ def judge(
         f"{np.mean([one.distance for one in near]):.2f} of the gates"
     )
     return 0
+
+
+def _read(folder: Path, limits: Limits, skip_bad: bool) -> tuple[Corpus, tuple[Fault, ...]]:
+    """The circuits of a folder; the faults of its files, and what to do about them."""
+    from wheatstone.domains.quantum.corpus import read_folder
+
+    try:
+        return read_folder(folder, limits, skip_bad=skip_bad)
+    except InputError as fault:
+        if folder.is_dir():
+            raise UserError(f"{fault}\n--skip-bad leaves such files out.") from None
+        raise
 
 
 def _generator(model: Path, arm: str | None, seed: int | None) -> Generator:
@@ -299,11 +312,11 @@ def _first_gates(path: Path, qubits: int) -> tuple[Op, ...]:
 
 
 def _table(names: list[str], programs: list[Program]) -> str:
-    from wheatstone.domains.quantum.structure import METRICS, metrics
+    from wheatstone.domains.quantum.structure import LOGARITHMS, METRICS, metrics
 
     text = io.StringIO()
     writer: Any = csv.writer(text, lineterminator="\n")
-    writer.writerow(["file", "qubits", "gate_count", *METRICS])
+    writer.writerow(["file", "qubits", "gate_count", *(f"log2_{key}" if key in LOGARITHMS else key for key in METRICS)])
     for name, one in zip(names, programs, strict=True):
         found = metrics(one)
         writer.writerow([name, one.n, len(one.ops), *(f"{found[key]:.6g}" for key in METRICS)])
