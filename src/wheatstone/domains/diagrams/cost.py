@@ -115,7 +115,8 @@ def saved(program: Program) -> set[int]:
             case Contract():
                 kept |= {home[at] for at in step.inputs}
             case Map():
-                kept.add(home[step.inputs[0]])
+                if step.weight in program.learned:
+                    kept.add(home[step.inputs[0]])
             case Elementwise():
                 if leaf.function in ("mul", "div"):
                     kept |= {home[at] for at in step.inputs}

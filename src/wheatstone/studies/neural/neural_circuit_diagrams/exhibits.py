@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from wheatstone.bench.exhibit import Bars, BarSeries, Exhibit, Note, Table
+from wheatstone.bench.exhibit import Bars, BarSeries, Exhibit, Mark, Note, Table
 from wheatstone.bench.record import TrialRecord
 from wheatstone.bench.run import Run
 from wheatstone.domains.diagrams import architectures as arch
@@ -139,14 +139,12 @@ def _share(counts: Sequence[int] | None) -> str | None:
 def _memory(records: Sequence[TrialRecord]) -> Exhibit:
     rows = records[0].artifact("memory")
     names = [row["name"] for row in rows]
-    series = [
-        BarSeries("by formula", [row["formula"] for row in rows]),
-        BarSeries("kept by torch", [row["measured"] for row in rows]),
-    ]
+    ratio = BarSeries("by formula, over what torch kept", [row["formula"] / max(1, row["measured"]) for row in rows])
     caption = (
         "Inputs and weights left out, each storage once. torch also keeps what an einsum has to copy, the formula not."
     )
-    return Bars("memory", "Numbers kept for the backward pass, one seed", "numbers", names, series, caption=caption)
+    title = "Numbers kept for the backward pass: the formula over what torch kept, one seed"
+    return Bars("memory", title, "ratio", names, [ratio], (0, 1.4), caption, (Mark("y", 1.0, "equal"),))
 
 
 def _mistakes(records: Sequence[TrialRecord]) -> Exhibit:
