@@ -22,7 +22,7 @@ class Config:
     """Simulations after which methods are compared, where a method goes on longer."""
     network: Literal["seq2seq", "mlp"] = "seq2seq"
     """Actor and critic: LSTMs over the components (paper), or all components as one vector."""
-    hidden: Annotated[int, Ge(1)] = 64
+    hidden: Annotated[int, Ge(1)] = 128
     """Width of the networks (paper: not given)."""
     episode: Annotated[int, Ge(1)] = 1
     """Simulations of one episode, which begins at the middle of all ranges (paper: a few, its number is not given)."""
