@@ -17,7 +17,7 @@ from torch import Tensor
 
 from wheatstone.interp.transcoders.dictionary import Dictionary, DictionaryConfig, threshold_for
 from wheatstone.interp.transcoders.steps import Learner, Outcome, dense_step, revive, sparse_step
-from wheatstone.interp.transcoders.store import LayerStore, Scaling, batches, standardised
+from wheatstone.interp.transcoders.store import LayerStore, batches, standardised
 
 CHECKPOINT_SECONDS = 20.0
 LOG_POINTS = 30
@@ -71,8 +71,6 @@ class Training:
         self.silent = torch.zeros(cfg.n_features, dtype=torch.int64)
         """Tokens since each feature fired."""
         self.done = 0
-        self.level = 0.0
-        """Running mean of batchtopk's threshold."""
 
     def step(self) -> dict[str, float]:
         """One step; its loss (share of variance left), active features a token, and dead features."""
@@ -193,8 +191,3 @@ def train(
             saved = time.perf_counter()
     dead = int((training.silent >= how.dead_after).sum())
     return Learnt(training.dictionary(), time.perf_counter() - started, dead)
-
-
-def scaling_of(store: LayerStore, kind: str) -> Scaling:
-    """The standardisation of what a dictionary of this kind reads."""
-    return store.read(kind)[1]

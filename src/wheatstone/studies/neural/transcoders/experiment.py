@@ -14,7 +14,7 @@ from torch import Tensor
 
 from wheatstone.bench.trial import Trial
 from wheatstone.interp.transcoders.anatomy import anatomy_of
-from wheatstone.interp.transcoders.connections import boosted, deembed, top_tokens
+from wheatstone.interp.transcoders.connections import boosted, connections, deembed, top_tokens
 from wheatstone.interp.transcoders.dictionary import Dictionary
 from wheatstone.interp.transcoders.evaluation import Evaluation, LayerFaith, evaluate, layer_faith
 from wheatstone.interp.transcoders.examples import activations, sampled_features, token_share, top_examples
@@ -64,7 +64,7 @@ MEASURES = {
     "planted_cosine": "mean over the planted directions of the largest cosine with a decoder row",
 }
 PLANTED_WIDTH, PLANTED_FEATURES = 32, 64
-EXAMPLES = 4
+EXAMPLES, FED_BY = 4, 5
 CARD_ROWS = 24
 """Held-out rows that cards and token shares are taken from."""
 
@@ -311,7 +311,7 @@ def cards_of(
     rows: Tensor,
     chosen: Sequence[int],
 ) -> list[dict[str, Any]]:
-    """What a card shows: examples, tokens that excite the feature by their embedding, tokens that it boosts."""
+    """What a card shows: examples, tokens and earlier features that excite the feature by weights, tokens it boosts."""
     anatomy, dictionary = anatomy_of(subject.model.model), dictionaries[layer]
     reads_input = dictionary.cfg.kind == "transcoder"
 
@@ -333,6 +333,10 @@ def cards_of(
             ],
             "excited_by": words(deembed(anatomy, dictionaries, layer, feature)) if reads_input else [],
             "boosts": words(boosted(anatomy, dictionary, feature)),
+            "fed_by": [
+                f"L{one.layer}.f{one.feature} {one.weight:+.2f}"
+                for one in (connections(anatomy, dictionaries, layer, feature, top=FED_BY) if reads_input else [])
+            ],
         }
         for feature in chosen
     ]

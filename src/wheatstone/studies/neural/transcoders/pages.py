@@ -48,6 +48,10 @@ def _card(card: Mapping[str, Any], number: int | None) -> Html:
         for name, key in (("excited by", "excited_by"), ("boosts", "boosts")):
             if card[key]:
                 parts.append(tag("p", f"{name}: " + "  ".join(repr(word) for word in card[key]), class_="about"))
+        if card["fed_by"]:
+            parts.append(
+                tag("p", f"fed at the same token, by weights alone, by {', '.join(card['fed_by'])}", class_="about")
+            )
     else:
         choices = [
             tag("label", tag("input", type_="radio", name_=f"card-{number}"), f" {choice} ") for choice in CHOICES
