@@ -10,7 +10,7 @@ SOURCES := pyproject.toml constraints.txt
 BENCHMARKS := startup data_generation patching path_patching transcoder_step throughput throughput_gpu replicas grok_time aqc_objective generative_logic abc_evaluations spice_simulations
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults fuzz lint format docs results bench clean
+.PHONY: help demo test faults fuzz lint format docs site results bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -63,6 +63,9 @@ format: $(VENV)/.dev  ## put the sources into the house format
 docs: $(VENV)/.demo  ## fail when a generated page differs from the studies and the recorded results
 	$(BIN)/wheatstone docs --check
 
+site: $(VENV)/.dev  ## the documentation as a site, in site/; fails on a link that leads nowhere
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 results: $(VENV)/.demo  ## record a finished run: make results RUN=runs/NAME
 	$(BIN)/wheatstone docs --record $(RUN)
 
@@ -71,5 +74,5 @@ bench: $(VENV)/.dev  ## speed beside named peers (40 minutes of a quiet machine)
 	  $(BIN)/wheatstone docs && exit $$failed
 
 clean:  ## remove the environment and caches; runs/ is kept
-	rm -rf $(VENV) dist build .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov
+	rm -rf $(VENV) dist build site .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -258,7 +258,7 @@ def _array(content: bytes) -> Array:
     if math.prod(shape) * dtype.itemsize > len(content):
         raise ValueError(f"says that it holds {list(shape)} values, and is {len(content)} bytes long")
     stream.seek(0)
-    return np.lib.format.read_array(stream, allow_pickle=False)
+    return np.lib.format.read_array(stream)
 
 
 def _safetensors(path: Path) -> dict[str, Array]:

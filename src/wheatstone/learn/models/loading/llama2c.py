@@ -68,7 +68,7 @@ class _Arrays:
         expected, found = HEADER.size + 4 * sum(counts), path.stat().st_size
         if expected != found:
             raise UserError(f"{path}: has {found:,} bytes, its header says {expected:,}. Fetch it again.")
-        data = np.fromfile(path, "<f4", offset=HEADER.size)
+        data = np.frombuffer(path.read_bytes(), "<f4", offset=HEADER.size)
         parts = np.split(data, np.cumsum(counts)[:-1])
         self._arrays: dict[str, np.ndarray] = {}
         for (name, shape, layers), part in zip(sizes, parts, strict=True):

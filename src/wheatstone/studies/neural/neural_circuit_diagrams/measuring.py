@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import tempfile
+import types
 from collections.abc import Mapping
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -144,9 +148,13 @@ def _single(case: Case, program: Program, inputs: list[Tensor]) -> float:
 
 def _run_source(text: str, network: Network, inputs: list[Tensor]) -> Tensor:
     """The generated module on the network's weights. The text is our own: nothing of a user's is executed."""
-    space: dict[str, Any] = {}
-    exec(compile(text, "generated", "exec"), space)
-    module = space["Diagram"]().double()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "generated.py"
+        path.write_text(text, encoding="utf-8")
+        loader = SourceFileLoader("generated", str(path))
+        space = types.ModuleType("generated")
+        loader.exec_module(space)
+    module = space.Diagram().double()
     module.load_state_dict(network.state_dict())
     with torch.no_grad():
         return module(*inputs)
