@@ -39,7 +39,7 @@ CARD = Card(
     title="Trees and programs learnt from answers alone recombine what sequence models do not",
     source="Li et al., ICLR 2024, arXiv:2210.01603",
     claim="A machine that abduces its own trees and programs answers longer and new combinations, transformers do not",
-    presets=("smoke", "cpu", "paper"),
+    presets=("smoke", "cpu", "images", "paper"),
 )
 
 JUMP = {"task": "scan-add-jump"}
@@ -226,7 +226,9 @@ PAPER = Config(
     baseline_layers=7,
     baseline_lr=1e-4,
 )
-CPU_ARMS = tuple(arm.name for arm in ARMS if arm.name not in ("pcfg_published", "hieroglyph", ARM))
+IMAGE_ARMS = ("hint_images", "hint_images_untaught")
+PAPER_ARMS = tuple(arm.name for arm in ARMS if arm.name not in ("pcfg_published", "hieroglyph", ARM))
+CPU_ARMS = tuple(name for name in PAPER_ARMS if name not in IMAGE_ARMS)
 
 STUDY = Study(
     card=CARD,
@@ -239,11 +241,18 @@ STUDY = Study(
             arms=("scan_length", "scan_length_transformer"),
             about="SCAN commands of up to three words; seconds.",
         ),
-        "cpu": Preset(CPU, seeds=3, arms=CPU_ARMS, about="Every claim."),
+        "cpu": Preset(CPU, seeds=3, arms=CPU_ARMS, about="Every claim on given symbols: about a minute a trial."),
+        "images": Preset(
+            CPU,
+            seeds=3,
+            arms=IMAGE_ARMS,
+            about="The claim on pictures: four minutes a trial, most of them in the search for programs that explain "
+            "what is seen wrongly at first.",
+        ),
         "paper": Preset(
             PAPER,
             seeds=5,
-            arms=CPU_ARMS,
+            arms=PAPER_ARMS,
             about="The paper's data sizes and its transformer, for a large GPU or a day of cores; not run here. Arms "
             "keep their own number of rounds.",
         ),
