@@ -67,7 +67,9 @@ def _tells(monitor: str, domain: str, about: str) -> Claim:
             Require("learned", f"test_{domain}", at_least=0.8),
             Require("learned", f"window_{domain}", at_least=5),
         ),
-        source=f"section 4, correlations over checkpoints (values not given); {HERE}",
+        source="not in the paper; added after consistency as published had failed in a pilot, with the same bound"
+        if monitor == "centred"
+        else f"section 4, correlations over checkpoints (values not given); {HERE}",
     )
 
 
