@@ -29,6 +29,7 @@ ORDER = (
     "transcoder_step",
     "data_generation",
     "aqc_objective",
+    "generation",
     "generative_logic",
     "abc_evaluations",
     "spice_simulations",
