@@ -17,7 +17,8 @@ Differs       Ten training circuits of at most 1 500 gates and three rounds of s
               rollouts follow the flattened policy (arm `greedy_rollouts`: best pass once, then any, as the code), the
               prior sums to 1 (arm `unnormalised`: as the code, where a flat prior is seven ones). The recipe is encoded
               by a small transformer that is trained here, not by a frozen text model. Below alpha 0.001 the search is
-              plain search, number for number, so that differences come from circuits where the policy is trusted. The
+              plain search, number for number, so that differences come from circuits where the policy is trusted; this
+              was decided after a first run, which had lost that pairing. The
               network's heads see circuits standardised over the training set. A rollout has ten passes from the root,
               the code's has eleven. `strash` follows every pass, which makes a step a function of the graph.
               Mapped with IHP SG13G2 (code: a 7 nm library), gates unsized in both. Training, validation and test
