@@ -169,6 +169,9 @@ def check_whole(run: Path) -> None:
             case ".png":
                 assert data.startswith(b"\x89PNG\r\n\x1a\n"), path
                 assert data.endswith(b"IEND\xaeB`\x82"), path
+            case ".svg":
+                assert data.startswith(b"<svg "), path
+                assert data.rstrip().endswith(b"</svg>"), path
             case ".html":
                 assert data.startswith(b"<!doctype html>"), path
                 assert data.endswith(b"</html>\n"), path

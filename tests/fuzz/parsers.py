@@ -202,7 +202,7 @@ def _every_reader(path: Path) -> None:
         lambda: [run.curves("position", arm) for arm in run.arms],
         lambda: live_curves(run),
         lambda: run.input("facts"),
-        lambda: report_page(collect(run, TOY), TOY, (), {}).encode(),
+        lambda: report_page(collect(run, TOY), TOY, ()).encode(),
     ):
         with contextlib.suppress(UserError):
             look()
