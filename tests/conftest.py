@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 from hypothesis import settings
 
@@ -14,3 +15,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # sees the same examples every time; new ones are drawn where a person can look at what they find, and by `make fuzz`.
 settings.register_profile("house", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("house")
+
+# A shell starts background jobs with SIGINT ignored, which every command that the tests interrupt would inherit.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
