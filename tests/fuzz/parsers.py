@@ -192,7 +192,7 @@ def _run_file(name: str, look: Callable[[Path], object]) -> Target:
 def _every_reader(path: Path) -> None:
     """What `ask`, `report`, `list` and a resumed run read."""
     summaries(path.parent)
-    last_findings(path.parent)
+    last_findings(path.parent, records=path.parent / "none")
     run = Run.open(path)
     for look in (
         run.findings,

@@ -34,12 +34,15 @@ def recorded(folder: Path | None = None) -> list[Findings]:
     return [read_findings(file) for file in files]
 
 
-def last_findings(runs: Path) -> dict[str, Findings]:
+def last_findings(runs: Path, records: Path | None = None) -> dict[str, Findings]:
     """Study -> its latest findings: those of the newest finished run under `runs`, else the recorded ones.
+
+    `records` is the folder of recorded results; None is the package's own.
 
     A run that cannot be read is passed over: listing must not fail because of one damaged directory.
     """
-    latest = {findings.study: findings for findings in _readable(recorded_folder().glob("*.json"), newest_last=False)}
+    files = (records or recorded_folder()).glob("*.json")
+    latest = {findings.study: findings for findings in _readable(files, newest_last=False)}
     latest |= {findings.study: findings for findings in _readable(runs.glob("*/findings.json"), newest_last=True)}
     return latest
 
