@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import string
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -174,7 +175,7 @@ def equation(leaf: Leaf, types: Sequence[Array], target: Array) -> str:
     )
 
 
-class Library:
+class Library(ABC):
     """The operations of a program by one array library."""
 
     lib: Any
@@ -235,29 +236,37 @@ class Library:
         sizes = iter(placed.shape)
         return placed.reshape(tuple(next(sizes) if name in axes else 1 for name in names))
 
+    @abstractmethod
     def order(self, x: Numbers, axes: tuple[int, ...]) -> Numbers:
-        raise NotImplementedError
+        """The array with its axes in this order."""
 
+    @abstractmethod
     def reduce(self, leaf: Reduce, x: Numbers, axes: tuple[int, ...]) -> Numbers:
-        raise NotImplementedError
+        """The leaf's reduction over some axes."""
 
+    @abstractmethod
     def window(self, leaf: Window, x: Numbers, at: int, target: Array) -> Numbers:
-        raise NotImplementedError
+        """Axis `at` seen through a sliding window."""
 
+    @abstractmethod
     def fold(self, leaf: Fold, x: Numbers, names: Sequence[str], target: Array) -> Numbers:
-        raise NotImplementedError
+        """Windows added up where they overlap."""
 
+    @abstractmethod
     def insert(self, x: Numbers, shape: tuple[int, ...], where: Any) -> Numbers:
-        raise NotImplementedError
+        """The values at one place of zeros of that shape."""
 
+    @abstractmethod
     def cat(self, given: list[Numbers], at: int) -> Numbers:
-        raise NotImplementedError
+        """The arrays one after another along an axis."""
 
+    @abstractmethod
     def mask(self, x: Numbers, query: int, key: int) -> Numbers:
-        raise NotImplementedError
+        """Minus infinity where a key comes after its query."""
 
+    @abstractmethod
     def scatter(self, index: Numbers, rows: Numbers, shape: tuple[int, ...]) -> Numbers:
-        raise NotImplementedError
+        """Rows added up at their indices, in zeros of that shape."""
 
 
 def constant(leaf: Elementwise) -> float | None:
