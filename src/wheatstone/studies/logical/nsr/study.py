@@ -162,7 +162,8 @@ CLAIMS = (
         bound=0.90,
         paper=1.0,
         requires=(Require("pcfg_productivity_transformer", "validation_accuracy", at_least=0.5),),
-        source="table 2: PCFG productivity 100 %, transformer 50 %; bound set for this size before the first run",
+        source="table 2: PCFG productivity 100 %, transformer 50 %; bound set for this size before the first run, what "
+        "is required of the rival after it",
     ),
     Claim(
         "large-and-long-arithmetic",
@@ -176,7 +177,7 @@ CLAIMS = (
         control_bound=0.30,
         requires=(Require("hint_transformer", "validation_accuracy", at_least=0.5),),
         source="table 3: HINT, where the best baseline has 10.9 and 19.0 % of SL and LL from pictures; bounds set for "
-        "symbols at this size before the first run",
+        "symbols at this size before the first run, what is required of the rival after it",
     ),
     Claim(
         "recursion-carries-to-large-numbers",

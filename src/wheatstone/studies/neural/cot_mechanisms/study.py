@@ -16,7 +16,8 @@ Differs       In `cpu`: 60 entities, 20 relations, 2 layers of width 64, Muon, h
               5 % of the chains (0.5 %). The answer is scored apart from the bridge; the paper compares the whole
               string, which is the measure `id_exact`. Each corruption of the circuit changes one token (the paper's
               changes r1 along with r2), on hundreds of questions (10 to 20). Filler, shuffled bridges and every
-              interchange are ours. No fine-tuning of language models on natural text.
+              interchange are ours. `no_cot_phi_15` got ten times the steps after a first run, in which it had not
+              learnt its own training questions. No fine-tuning of language models on natural text.
 Falsified by  `no_cot`, even at ten times the steps, or `filler` answering OOD questions; wrong answers hurting as much
               as wrong bridges; answers that change with h or r1 once the bridge is written
 """
