@@ -37,9 +37,8 @@ def recorded(folder: Path | None = None) -> list[Findings]:
 def last_findings(runs: Path, records: Path | None = None) -> dict[str, Findings]:
     """Study -> its latest findings: those of the newest finished run under `runs`, else the recorded ones.
 
-    `records` is the folder of recorded results; None is the package's own.
-
-    A run that cannot be read is passed over: listing must not fail because of one damaged directory.
+    `records` is the folder of recorded results; None is the package's own. A run that cannot be read is passed over:
+    listing must not fail because of one damaged directory.
     """
     files = (records or recorded_folder()).glob("*.json")
     latest = {findings.study: findings for findings in _readable(files, newest_last=False)}

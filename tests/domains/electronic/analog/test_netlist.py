@@ -79,7 +79,7 @@ def test_fields_without_holes_are_set() -> None:
 
 
 def test_control_blocks_are_left_out() -> None:
-    netlist = parse_netlist("t\nR1 a 0 1k\n.control\nshell touch /tmp/x\n.endc\n.end\n", "t.sp")
+    netlist = parse_netlist("t\nR1 a 0 1k\n.control\nshell touch x\n.endc\n.end\n", "t.sp")
     assert [line.text for line in netlist.lines] == ["R1 a 0 1k"]
 
 
