@@ -1,0 +1,1 @@
+"""Studies of operators, Hamiltonian dynamics and other physical systems."""
