@@ -98,9 +98,18 @@ def transformer_term(cfg: TransformerConfig, vocab: Size | None = None) -> Term:
     `vocab` may stand for the config's number of tokens, as a symbol.
     """
     vocab = cfg.vocab if vocab is None else vocab
+    embed: list[Term] = [Embed(vocab, Axis("m", cfg.d_model), Weight("embedding"))]
+    if cfg.positions == "learned":
+        embed.append(Bias(("t", "m"), Weight("position")))
+    unembed = Weight("embedding" if cfg.tied else "unembedding")
+    return seq(*embed, blocks_term(cfg), layer_norm("m", "norm_final"), Map(("m",), (Axis("v", vocab),), unembed))
+
+
+def blocks_term(cfg: TransformerConfig, *, causal: bool = True) -> Term:
+    """The blocks with their loops: the stream `t m` to itself. Without `causal` every position sees every other."""
     d_mlp = 4 * cfg.d_model if cfg.d_mlp is None else cfg.d_mlp
     block: list[Term] = [
-        Residual(seq(layer_norm("m", "blocks.{}.norm_attn"), _self_attention(cfg.positions == "rotary")))
+        Residual(seq(layer_norm("m", "blocks.{}.norm_attn"), _self_attention(cfg.positions == "rotary", causal)))
     ]
     branches: list[Term] = []
     if d_mlp:
@@ -111,18 +120,12 @@ def transformer_term(cfg: TransformerConfig, vocab: Size | None = None) -> Term:
         answer = seq(copy(), Par(tuple(branches)), Elementwise("add", 2)) if len(branches) == 2 else branches[0]
         block.append(Residual(seq(layer_norm("m", "blocks.{}.norm_mlp"), answer)))
     stack: Term = Repeat(Block("block", Seq(tuple(block))), cfg.n_layer)
-    if cfg.loops > 1:
-        stack = Repeat(stack, cfg.loops, shared=True)
-    embed: list[Term] = [Embed(vocab, Axis("m", cfg.d_model), Weight("embedding"))]
-    if cfg.positions == "learned":
-        embed.append(Bias(("t", "m"), Weight("position")))
-    unembed = Weight("embedding" if cfg.tied else "unembedding")
-    return seq(*embed, stack, layer_norm("m", "norm_final"), Map(("m",), (Axis("v", vocab),), unembed))
+    return Repeat(stack, cfg.loops, shared=True) if cfg.loops > 1 else stack
 
 
-def _self_attention(rotary: bool) -> Term:
+def _self_attention(rotary: bool, causal: bool) -> Term:
     """Each position asks (`t`) and is asked (`x`)."""
-    within = attention(query="t", key="x", name="blocks.{}.attn", causal=True, rotary=rotary)
+    within = attention(query="t", key="x", name="blocks.{}.attn", causal=causal, rotary=rotary)
     return seq(copy(), par(identity(), Rename("t", "x")), within)
 
 
@@ -176,11 +179,20 @@ def transformer_diagram(
 
 def trained_network(run: Run, arm: str) -> Diagram:
     """The transformer that an arm of a run trains, drawn from the arm's recipe; the vocabulary stays a letter, `v`."""
+    cfg = trained_config(run, arm)
+    return transformer_diagram(cfg, title=trained_title(cfg, arm), vocab=symbol("v"))
+
+
+def trained_config(run: Run, arm: str) -> TransformerConfig:
+    """The shape of the transformer that an arm trains; its vocabulary and context, not in the recipe, are 1 here."""
     from wheatstone.learn.models.transformer import TransformerConfig
 
     values = run.trial(arm, run.seeds[0]).values
     taken = ("d_model", "n_layer", "n_head", "loops", "positions", "shared_memory", "d_mlp")
     chosen: dict[str, Any] = {name: values[name] for name in taken if name in values}
-    cfg = TransformerConfig(vocab=1, context=1, **chosen)
-    title = f"The network that {arm} trains: {cfg.depth} block{'s' if cfg.depth > 1 else ''}, width {cfg.d_model}"
-    return transformer_diagram(cfg, title=title, vocab=symbol("v"))
+    return TransformerConfig(vocab=1, context=1, **chosen)
+
+
+def trained_title(cfg: TransformerConfig, arm: str) -> str:
+    """What is written over the drawing of an arm's network."""
+    return f"The network that {arm} trains: {cfg.depth} block{'s' if cfg.depth > 1 else ''}, width {cfg.d_model}"
