@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from wheatstone.bench.errors import UserError
+from wheatstone.bench.exhibit import Diagram
 from wheatstone.bench.run import Run
 from wheatstone.bench.trial import Trial
 from wheatstone.bench.work import Task as Work
@@ -132,7 +133,11 @@ def test_a_run_measures_what_it_declares_agrees_with_networkx_and_shows_it(run: 
         assert set(found) == set(study.STUDY.measures)
         assert found["oracle_disagreements"] == 0
     assert math.isnan((run.trial("d_separation", 0).measures() or {})["reversed_accuracy"])
-    assert study.exhibits(run)
+    shown = {one.name: one for one in study.exhibits(run)}
+    network = shown["network"]
+    assert isinstance(network, Diagram)
+    assert network.title == "The network that mixed trains: 2 blocks, width 32"
+    assert {"first", "second", "kind"} <= {text.text for text in network.texts}
     attended = run.trial("mixed", 0).artifact("attention")
     pattern = np.array(attended["pattern"])
     assert pattern.shape == (2 * 2, len(attended["statements"]))

@@ -25,6 +25,7 @@ from wheatstone.bench.over_seeds import bars_of, finished_arms, measured, n_seed
 from wheatstone.bench.run import Run
 from wheatstone.bench.verdict import share_interval
 from wheatstone.domains.causal.graphs import Question
+from wheatstone.domains.diagrams.statements import statement_network
 
 HALF = Mark("y", 0.5, "chance")
 TAUGHT_TO = Mark("x", 6, "longest taught")
@@ -76,6 +77,7 @@ def exhibits(run: Run) -> Sequence[Exhibit]:
     for arm in [*causal[:1], *separating[:1]]:
         shown += _errors(run, arm, run.seeds[0])
         shown.append(_all_tests(run, arm))
+    shown += [statement_network(run, arm) for arm in finished[:1]]
     return shown
 
 
