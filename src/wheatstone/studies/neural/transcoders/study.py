@@ -15,8 +15,9 @@ Differs       Own samples of a 260 k-parameter story model, and Wikipedia text i
               the output's norm). Dead features are resampled (paper: ghost gradients). The first position is left out.
               Graphs are searched by influence with error nodes (paper: best paths). Greater-than asks the units digit,
               as SmolLM2 splits digits, at layer 10: after layer 0 the one whose zeroing costs the model most of the
-              score, found before any dictionary was trained. No human rating: `apply transcoders features --blind`
-              makes its pages.
+              score, found before any dictionary was trained. The margin of `input-invariant` (0.1) was set for a mean
+              over edges; the spread became a median, which rare edges do not move, and the margin stayed. No human
+              rating: `apply transcoders features --blind` makes its pages.
 Falsified by  A layer of which less than 0.75 is recovered at 32 active features; contributions that do not add up;
               attributions that do not rank what ablation does; 30 neurons that keep greater-than as well as 30 features
 """
