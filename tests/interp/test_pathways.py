@@ -11,13 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from wheatstone.interp.monitors import fall, ranks, settles, spearman, tells
+from wheatstone.interp.monitors import block_bootstrap, detrended, fall, ranks, settles, spearman, tells
 from wheatstone.interp.pathways import (
     NOTHING,
     centred,
     consistencies,
     edit_distances,
     mean_distance,
+    most_active,
     pathways,
     random_pairs,
     related_pairs,
@@ -75,6 +76,15 @@ def test_a_pathway_names_layer_and_expert_by_falling_weight() -> None:
     assert pathways(two).tolist() == [[2, 0, 3, 4], [1, 5, 4, NOTHING]]
     assert mean_distance(pathways(two), np.array([[0, 1], [0, 0]])) == pytest.approx(0.5 * 3 / 4)
     assert math.isnan(mean_distance(pathways(two), np.zeros((0, 2), int)))
+
+
+def test_the_most_active_neurons_are_a_pathway() -> None:
+    activations = np.array([[[-3.0, 1.0, 0.0, 2.0], [0.0, 0.5, 0.5, -0.1]]])
+    weights = most_active(activations, 2)
+    np.testing.assert_allclose(weights, [[[0.6, 0.0, 0.0, 0.4], [0.0, 0.5, 0.5, 0.0]]])
+    assert pathways(weights).tolist() == [[0, 3, 5, 6]]
+    assert pathways(most_active(np.zeros((1, 2, 4)), 2)).shape == (1, 0)  # silent: no way at all
+    np.testing.assert_allclose(most_active(5 * activations, 2), weights)
 
 
 def test_identical_pathways_have_no_distance_and_disjoint_ones_the_largest() -> None:
@@ -164,6 +174,53 @@ def test_rank_correlation_is_scipys(points: list[tuple[int, int]]) -> None:
     else:
         assert math.isnan(spearman(x, y))
         assert tells(x, y) == 0.0
+
+
+@given(st.permutations(range(9)), st.permutations(range(9)))
+def test_detrended_is_what_regression_on_the_ranks_of_time_leaves(x: list[int], y: list[int]) -> None:
+    time = np.arange(9)
+    if abs(spearman(x, time)) > 0.999 or abs(spearman(y, time)) > 0.999:
+        assert detrended(x, y) == 0.0  # only time can be seen
+    else:
+        rests = [np.array(z) - np.polyval(np.polyfit(time, z, 1), time) for z in (x, y)]
+        assert detrended(x, y) == pytest.approx(np.corrcoef(*rests)[0, 1], abs=1e-9)
+
+
+def test_two_curves_that_only_rise_tell_nothing_once_detrended() -> None:
+    rising, rng = np.arange(30.0), np.random.default_rng(0)
+    assert tells(rising, rising**3) == pytest.approx(1.0)
+    assert detrended(rising, rising**3) == 0.0
+    wobble = 3 * rng.normal(size=30)
+    assert tells(rising + wobble, rising - wobble) > 0.5
+    assert detrended(rising + wobble, rising - wobble) < -0.5
+    assert math.isnan(detrended([1.0, 2.0, 3.0], [1.0, 2.0, 3.0]))
+
+
+def test_blocks_of_neighbours_keep_what_is_between_neighbours() -> None:
+    def mean(x: np.ndarray) -> float:
+        return float(x.mean())
+
+    rng, n = np.random.default_rng(0), 400
+    noise = rng.normal(size=n)
+    alone = block_bootstrap(mean, noise, rng=rng, block=1)
+    half = 1.96 * noise.std() / math.sqrt(n)
+    assert (alone.low, alone.mid, alone.high) == pytest.approx(
+        (noise.mean() - half, noise.mean(), noise.mean() + half), abs=0.15 * half
+    )
+    walk = np.repeat(noise[::8], 8)  # neighbours are alike: as good as 50 values
+    width = {block: np.ptp(block_bootstrap(mean, walk, rng=rng, block=block)[::2]) for block in (1, 40)}
+    assert width[40] > 2 * width[1]
+    whole = block_bootstrap(mean, noise, rng=rng, block=n)
+    assert whole.low == whole.mid == whole.high
+    assert all(map(math.isnan, block_bootstrap(tells, [], [], rng=rng)))
+
+
+def test_the_interval_of_a_correlation_covers_none_for_noise_and_not_for_a_line() -> None:
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=60)
+    assert block_bootstrap(tells, x, 2 * x + 0.1 * rng.normal(size=60), rng=rng, draws=200).low > 0.9
+    unrelated = block_bootstrap(tells, x, rng.normal(size=60), rng=rng, draws=200)
+    assert unrelated.low < 0 < unrelated.high
 
 
 def test_curves_are_read_as_said() -> None:

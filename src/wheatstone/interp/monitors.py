@@ -1,16 +1,19 @@
 """Does a number that is measured during training tell how the test fares? Rank correlation over the evaluations.
 
-Two curves that only ever rise correlate perfectly and say nothing of each other. The correlation of their first
-differences, and of the same monitor on data that cannot generalise, is what a correlation has to be read beside; so is
-the number of evaluations that it rests on.
+Two curves that only ever rise correlate perfectly and say nothing of each other. What a correlation has to be read
+beside: that of first differences, that with the trend in time taken out (`detrended`), that of the same monitor on data
+that cannot generalise, and how certain so few evaluations make it, neighbours being alike (`block_bootstrap`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
+
+from wheatstone.bench.verdict import Interval
 
 Numbers = Sequence[float] | npt.NDArray[np.integer | np.floating]
 
@@ -38,6 +41,49 @@ def tells(monitor: Numbers, test: Numbers) -> float:
         return float("nan")
     found = spearman(monitor, test)
     return 0.0 if np.isnan(found) else found
+
+
+def detrended(monitor: Numbers, test: Numbers) -> float:
+    """`tells` with the order of the evaluations held fixed: the partial rank correlation given time (Kendall 1942).
+
+    0 where either curve is a function of time alone, up to ranks; NaN below four evaluations.
+    """
+    if len(monitor) < 4:
+        return float("nan")
+    time = np.arange(len(monitor))
+    both, of_monitor, of_test = tells(monitor, test), tells(monitor, time), tells(test, time)
+    left = (1 - of_monitor**2) * (1 - of_test**2)
+    return both if math.isnan(left) else (both - of_monitor * of_test) / math.sqrt(left) if left > 1e-12 else 0.0
+
+
+def block_bootstrap(
+    statistic: Callable[..., float],
+    *curves: Numbers,
+    rng: np.random.Generator,
+    draws: int = 1000,
+    block: int | None = None,
+) -> Interval:
+    """The 95 % interval of a statistic of curves over the same evaluations, from blocks of neighbours drawn at random.
+
+    Moving blocks (Künsch, Annals of Statistics 17, 1989): neighbouring evaluations are alike, so that drawing them one
+    by one would promise too much.
+
+    Args:
+        statistic: of as many sequences as there are curves.
+        block: evaluations in a block; None is the square root of their number, rounded up.
+
+    Returns percentiles 2.5 and 97.5 of the draws around the statistic itself; NaN where that is NaN.
+    """
+    values = np.array(curves, float)
+    found, n = statistic(*values), values.shape[1]
+    if math.isnan(found):
+        return Interval(found, found, found)
+    length = min(n, math.ceil(math.sqrt(n)) if block is None else block)
+    starts = rng.integers(n - length + 1, size=(draws, -(-n // length)))
+    rows = (starts[..., None] + np.arange(length)).reshape(draws, -1)[:, :n]
+    drawn = [statistic(*values[:, row]) for row in rows]
+    low, high = np.nanpercentile(drawn, [2.5, 97.5])
+    return Interval(float(low), found, float(high))
 
 
 def settles(values: Sequence[float], at_least: float, times: int = 3) -> int | None:

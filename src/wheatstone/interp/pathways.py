@@ -10,6 +10,8 @@ Consistency the cosine between a sample's weighted mean of router rows in one la
 What the paper leaves open is fixed here: the embedding of an expert is its row of the router's matrix, which lies in
 the residual stream, as the rows of all layers do; experts of equal weight are ordered by their number.
 
+A dense network has no experts: there the pathway is the feed-forward neurons that answer most (`most_active`).
+
 Weights are arrays [row layer expert], 0 where an expert was not chosen. A row is a token, or a sample whose tokens were
 averaged.
 """
@@ -52,6 +54,19 @@ def pathways(weights: Floats, *, top_k: int | None = None, share: float | None =
     packed = np.take_along_axis(symbols, np.argsort(symbols == NOTHING, axis=1, kind="stable"), axis=1)
     longest = int((packed != NOTHING).sum(1).max(initial=0))
     return packed[:, :longest]
+
+
+def most_active(activations: Floats, count: int) -> Floats:
+    """Neurons as if they were experts: the sizes of the `count` largest activations of a layer, with sum 1; else 0.
+
+    Args:
+        activations: [row layer neuron]; the sign does not count.
+    """
+    sizes = np.abs(activations)
+    order = np.argsort(-sizes, axis=-1, kind="stable")[..., :count]
+    kept = np.zeros_like(sizes)
+    np.put_along_axis(kept, order, np.take_along_axis(sizes, order, axis=-1), axis=-1)
+    return kept / np.maximum(kept.sum(-1, keepdims=True), np.finfo(float).tiny)
 
 
 def edit_distances(a: Ints, b: Ints) -> Ints:

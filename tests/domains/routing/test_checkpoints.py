@@ -128,6 +128,16 @@ def test_tokens_that_the_model_lacks_are_told_with_their_line(folder: Path) -> N
     )
 
 
+def test_weights_of_another_shape_are_refused_in_one_message(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    olmoe().save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
+    (tmp_path / "config.json").write_text(json.dumps(config | {"num_experts": 7}), encoding="utf-8")
+    capfd.readouterr()
+    with pytest.raises(UserError, match=r"have another shape than config.json says, .+\[5, .+ not \[7, "):
+        route(tmp_path, some_samples(), Path("x.jsonl"))
+    assert capfd.readouterr() == ("", "")  # transformers has a page to say about it
+
+
 def test_a_checkpoint_without_all_its_weights_is_refused(model: Any, tmp_path: Path) -> None:
     state = {name: value for name, value in model.state_dict().items() if "layers.2.self_attn.q_proj" not in name}
     model.save_pretrained(tmp_path, state_dict=state)

@@ -24,7 +24,7 @@ from wheatstone.learn.training import Point
 from wheatstone.studies.neural.grokking_pathways import domains, study
 from wheatstone.studies.neural.grokking_pathways.config import Config
 from wheatstone.studies.neural.grokking_pathways.domains import DOMAINS, make_task
-from wheatstone.studies.neural.grokking_pathways.experiment import MONITORS, observe, of_domain, prepare
+from wheatstone.studies.neural.grokking_pathways.experiment import MONITORS, embeddings, observe, of_domain, prepare
 
 DATA = Path(__file__).parents[2] / "data" / "grokking-pathways"
 
@@ -46,11 +46,14 @@ def trial(run: Run, arm: str = "learned") -> Trial[Config]:
 
 
 def test_every_arm_of_every_preset_is_a_valid_config() -> None:
-    for preset in study.STUDY.presets.values():
+    for name, preset in study.STUDY.presets.items():
         for arm in preset.arms or ():
             config = study.STUDY.arm_config(preset.config, arm)
-            assert config.mixture(100, 3).n_expert == preset.config.n_expert
             assert config.fitting().spacing == "even"
+            if name != "paper":  # 7 GB of weights
+                model = config.model(100, 3, torch.Generator())
+                assert isinstance(model, Mixture) != config.dense
+                assert model.cfg.depth == config.n_layer
 
 
 def test_no_question_is_in_training_and_test_and_vocabularies_are_apart(run: Run) -> None:
@@ -111,28 +114,34 @@ def test_all_arms_share_their_data_and_their_first_weights(run: Run) -> None:
         assert torch.equal(a, b)
 
 
-def history(curves: dict[str, list[float]]) -> list[Point]:
-    """Evaluations 10 steps apart, with monitors at 0.5 unless given."""
+def made(curves: dict[str, list[float]]) -> dict[str, float]:
+    """The measures of evaluations 10 steps apart, with monitors at 0.5 unless given."""
     n = len(curves["train"])
     names = ("train", "test", *MONITORS)
     values = {name: curves.get(name, [0.5] * n) for name in names}
-    return [Point(10 * i, 0.0, {f"{name}_x": values[name][i] for name in names}) for i in range(n)]
+    history = [Point(10 * i, 0.0, {f"{name}_x": values[name][i] for name in names} | {"norm": -i}) for i in range(n)]
+    return of_domain(history, "x", np.random.default_rng(0))
 
 
 def test_measures_of_a_made_up_run() -> None:
     train = [0.2, 0.6, 0.96, 1.0, 0.98, 1.0, 1.0, 1.0, 1.0, 1.0]
     test = [0.0, 0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.95, 1.0]
     distance = [0.1, 0.5, 0.8, 0.8, 0.8, 0.5, 0.4, 0.3, 0.2, 0.2]
-    found = of_domain(history({"train": train, "test": test, "distance": distance, "loss": [0.1] * 10}), "x")
+    found = made({"train": train, "test": test, "distance": distance, "loss": [0.1] * 10})
     assert (found["memorised"], found["lag"], found["window"]) == (20, 50, 8)
     assert found["gain"] == pytest.approx(0.9)
     assert found["drop"] == pytest.approx(0.75)
     assert found["by_distance"] == pytest.approx(-spearmanr(distance[2:], test[2:]).statistic)
     assert found["by_loss"] == 0.0  # a constant tells nothing
-    never = of_domain(history({"train": [0.5] * 10, "test": test, "distance": distance}), "x")
+    assert found["by_norm"] == pytest.approx(1.0)  # it only falls, the test only rises
+    assert -1 <= found["low_distance"] <= found["by_distance"] <= found["high_distance"] <= 1
+    assert (found["low_over_loss"], found["high_over_loss"]) == pytest.approx(
+        (found["low_distance"], found["high_distance"]), abs=0.1
+    )
+    never = made({"train": [0.5] * 10, "test": test, "distance": distance})
     assert all(math.isnan(never[name]) for name in ("memorised", "lag", "gain", "by_distance", "by_loss"))
     assert never["window"] == 0
-    late = of_domain(history({"train": train, "test": [0.1] * 10}), "x")
+    late = made({"train": train, "test": [0.1] * 10})
     assert late["lag"] == 70  # never generalised: to the end of the run
 
 
@@ -150,11 +159,30 @@ def test_what_is_observed_does_not_depend_on_the_company_of_a_question(run: Run)
     model, probes = prepared.training.model, prepared.task.probes["two_hop"]
     assert isinstance(model, Mixture)
     model.eval()
-    all_of_them = observe(model, probes.train, probes.train_answers)
-    first = observe(model, probes.train[:1], probes.train_answers[:1])
+    all_of_them = observe(model, probes.train, probes.train_answers, 2)
+    first = observe(model, probes.train[:1], probes.train_answers[:1], 2)
     np.testing.assert_allclose(first.weights, all_of_them.weights[:1], atol=1e-5)
     assert all_of_them.weights.shape == (len(probes.train), 2, 4)
     assert ((all_of_them.weights > 0).sum(-1) == 2).all()
+    assert all_of_them.averaged.shape == all_of_them.weights.shape
+    np.testing.assert_allclose(all_of_them.averaged.sum(-1), 1.0, atol=1e-5)
+
+
+def test_a_dense_model_is_followed_by_its_most_active_neurons(run: Run) -> None:
+    one = trial(run)
+    made = prepare(Trial(run, run.trial("learned", 0), dataclasses.replace(one.config, dense=True), lambda *_: None))
+    model, prompts = made.training.model.eval(), made.task.probes["two_hop"].train
+    seen = observe(model, prompts, made.task.probes["two_hop"].train_answers, 3)
+    hidden: list[torch.Tensor] = []
+    mlp = model.block(1).mlp
+    assert mlp is not None
+    mlp.down.register_forward_pre_hook(lambda _, inputs: hidden.append(inputs[0][:, -1]))
+    model(prompts)
+    assert model.cfg.d_mlp == one.config.top_k * one.config.d_expert
+    largest = hidden[0].abs().topk(3)
+    weights = torch.zeros_like(hidden[0]).scatter(-1, largest.indices, largest.values)
+    np.testing.assert_allclose(seen.weights[:, 1], (weights / weights.sum(-1, keepdim=True)).detach(), atol=1e-5)
+    assert embeddings(model).shape == (2, 2 * one.config.d_expert, one.config.d_model)
 
 
 def command(*arguments: str) -> int:
@@ -216,6 +244,8 @@ def test_measure_refuses_what_it_cannot_read(tmp_path: Path, capsys: pytest.Capt
         ((str(log),), "got 1 sample, need at least 2"),
         ((str(log), "--on", str(log)), "--on is for checkpoints"),
         ((str(DATA / "broken.jsonl"),), "broken.jsonl:3 field 'experts'"),
+        ((str(log), "--share", "1.5"), "measure --share: got 1.5, must be above 0 and at most 1"),
+        ((str(log), "--pairs", "0"), "measure --pairs: got 0, must be at least 1"),
     ):
         assert command(*arguments) == 2
         assert message in capsys.readouterr().err
@@ -224,6 +254,6 @@ def test_measure_refuses_what_it_cannot_read(tmp_path: Path, capsys: pytest.Capt
 def test_impossible_sizes_are_told(run: Run) -> None:
     one = trial(run)
     with pytest.raises(UserError, match="top_k: got 5, must not be above n_expert, which is 4"):
-        dataclasses.replace(one.config, top_k=5).mixture(10, 3)
+        dataclasses.replace(one.config, top_k=5).model(10, 3, torch.Generator())
     with pytest.raises(UserError, match="phi: got 400"):
         domains.two_hop(dataclasses.replace(one.config, phi=400.0), one)

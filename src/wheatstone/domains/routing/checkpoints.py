@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from logging import CRITICAL
 from pathlib import Path
 from typing import Any, cast
 
@@ -165,14 +166,29 @@ def _loaded(folder: Path) -> Any:
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # the caller shows one of its own
+    said = logging.get_verbosity()
+    logging.set_verbosity(CRITICAL)  # what is wrong with the weights is said below
     try:
         load: Any = AutoModelForCausalLM.from_pretrained  # its type does not know the report
         model, report = load(
-            folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+            folder,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
         )
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         why = " ".join(str(error).split())[:300]
         raise UserError(f"{folder}: the checkpoint cannot be loaded ({why}).") from None
+    finally:
+        logging.set_verbosity(said)
+    if other := sorted(report["mismatched_keys"]):
+        name, stored, wanted = other[0]
+        raise UserError(
+            f"{folder}: {len(other)} of the model's weights have another shape than config.json says, '{name}' first: "
+            f"{list(stored)}, not {list(wanted)}."
+        )
     if missing := sorted(report["missing_keys"]):
         raise UserError(
             f"{folder}: {len(missing)} of the model's weights are not in its files, '{missing[0]}' first; they would "

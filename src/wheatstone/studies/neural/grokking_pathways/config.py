@@ -6,10 +6,12 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Annotated
 
+import torch
 from annotated_types import Ge, Gt, Lt
 
 from wheatstone.bench.errors import UserError
-from wheatstone.learn.models.mixture import MixtureConfig, Router
+from wheatstone.learn.models.mixture import Mixture, MixtureConfig, Router
+from wheatstone.learn.models.transformer import Transformer
 from wheatstone.learn.recipe import Recipe
 from wheatstone.learn.training import FitConfig
 
@@ -28,6 +30,8 @@ class Config(Recipe):
     """How experts are chosen: learned, frozen at the start, or scrambled (a hash of the state)."""
     balance: Annotated[float, Ge(0)] = 0.01
     """Weight of the load-balancing loss (OLMoE: 0.01)."""
+    dense: bool = False
+    """No experts: a layer as wide as the chosen ones together, whose most active neurons are the pathway."""
     n_entity: Annotated[int, Gt(1)] = 50
     """Entities of the two-hop domain."""
     n_relation: Annotated[int, Gt(0)] = 20
@@ -39,7 +43,11 @@ class Config(Recipe):
     table_share: Annotated[float, Gt(0), Lt(1)] = 0.45
     """Share of the addition table in training."""
     n_compared: Annotated[int, Ge(20)] = 40
-    """Entities of the comparison domain, with four attributes of ten values."""
+    """Entities of the comparison domain, with four attributes."""
+    n_value: Annotated[int, Gt(1)] = 10
+    """Values of an attribute: the fewer, the more entities are equal in it."""
+    compared_phi: Annotated[float, Gt(0)] = 12.0
+    """Comparisons in training for each fact."""
     n_noise: Annotated[int, Gt(1)] = 1000
     """Questions of the domain whose answers are drawn at random."""
     repeat: Annotated[int, Gt(0)] = 1
@@ -56,24 +64,16 @@ class Config(Recipe):
     accelerator: bool = False
     """Train on a GPU where there is one; its sums are not bit for bit repeatable."""
 
-    def mixture(self, vocab: int, context: int) -> MixtureConfig:
-        """The model. Raises UserError for more chosen experts than there are."""
+    def model(self, vocab: int, context: int, init: torch.Generator) -> Transformer:
+        """The model with initial weights. Raises UserError for more chosen experts than there are."""
         if self.top_k > self.n_expert:
             raise UserError(f"top_k: got {self.top_k}, must not be above n_expert, which is {self.n_expert}.")
-        return MixtureConfig(
-            vocab=vocab,
-            context=context,
-            d_model=self.d_model,
-            n_layer=self.n_layer,
-            n_head=self.n_head,
-            d_mlp=self.d_expert,
-            loops=self.loops,
-            dropout=self.dropout,
-            n_expert=self.n_expert,
-            top_k=self.top_k,
-            router=self.router,
-            balance=self.balance,
-        )
+        plain = self.transformer(vocab, context)
+        if self.dense:
+            return Transformer(dataclasses.replace(plain, d_mlp=self.top_k * self.d_expert), init)
+        sizes = dataclasses.asdict(plain) | {"d_mlp": self.d_expert}
+        routing = {name: getattr(self, name) for name in ("n_expert", "top_k", "router", "balance")}
+        return Mixture(MixtureConfig(**sizes, **routing), init)
 
     def fitting(self) -> FitConfig:
         """The training loop's settings; evaluations are evenly spaced, so that the time after memorising has many."""

@@ -26,9 +26,7 @@ from wheatstone.learn.sequences import Sequences, padded
 from wheatstone.studies.neural.grokking_pathways.config import Config
 
 Ints = npt.NDArray[np.int64]
-N_ATTRIBUTE, N_VALUE = 4, 10
-COMPARISON_PHI = 12.0
-"""Comparisons in training for each fact."""
+N_ATTRIBUTE = 4
 NOISE_NAMES, NOISE_ANSWERS = 60, 20
 DOMAINS = ("two_hop", "addition", "comparison", "noise")
 CONTEXT = 3
@@ -160,8 +158,10 @@ def addition(config: Config, trial: Trial[Config]) -> Questions:
 def comparison(config: Config, trial: Trial[Config]) -> Questions:
     """Comparisons of two known values; related are those of one attribute with the same label."""
     n = config.n_compared
-    split = comparison_split(n, N_ATTRIBUTE, N_VALUE, phi=COMPARISON_PHI, seed=trial.seed_for("comparisons"))
-    label = n + N_ATTRIBUTE + N_VALUE
+    split = comparison_split(
+        n, N_ATTRIBUTE, config.n_value, phi=config.compared_phi, seed=trial.seed_for("comparisons")
+    )
+    label = n + N_ATTRIBUTE + config.n_value
 
     def rows(found: npt.NDArray[np.int32]) -> tuple[Ints, Ints]:
         attribute, e1, e2, sign = found.astype(np.int64).T

@@ -34,14 +34,23 @@ CURVES = {
 }
 TELLERS = {
     "by_distance": "distance, related",
+    "by_ratio": "related over any two",
+    "by_sequence": "related, all positions",
     "by_unrelated": "distance, any two",
     "by_consistency": "consistency",
     "by_centred": "consistency, centred",
     "by_loss": "training loss",
+    "by_norm": "weight norm",
     "by_entropy": "expert use",
     "by_shuffled": "renamed at random",
+}
+BESIDE = {
+    "by_distance": "distance",
+    "by_distance_detrended": "distance, time held fixed",
     "by_distance_differences": "changes of distance",
     "by_distance_later": "distance, test later",
+    "by_loss": "training loss",
+    "by_loss_detrended": "training loss, time held fixed",
 }
 DROPS = {
     "drop_two_hop": "two hops",
@@ -60,7 +69,7 @@ def exhibits(run: Run) -> Sequence[Exhibit]:
     shown: list[Exhibit] = []
     if MAIN in finished:
         shown += [_curves(run, domain) for domain in DOMAINS]
-        shown += [_tellers(run), _points(run), _lags(run), _stops(run), *_layers(run)]
+        shown += [_tellers(run), _beside(run), _certain(run), _points(run), _lags(run), _stops(run), *_layers(run)]
     if finished:
         shown += [_arms(run, finished), _drops(run, finished)]
     return shown
@@ -95,10 +104,46 @@ def _tellers(run: Run) -> Bars:
             for measure, label in TELLERS.items()
         ],
         y_range=(-1.05, 1.05),
-        caption="Each with the sign that should be positive: falling distance, loss and use, rising consistency. No "
-        "bar where a domain was not memorised in time. Whiskers: 95 % t intervals over seeds. Changes are "
-        "those from one evaluation to the next in the whole run, where a common trend does not count.",
+        caption="Each with the sign that should be positive: falling distance, loss and use, rising consistency; of "
+        "the norm, which is but a clock, the size. No bar where a domain was not memorised in time. Whiskers: 95 % t "
+        "intervals over seeds.",
         marks=(Mark("y", 0.5, "0.5"),),
+    )
+
+
+def _beside(run: Run) -> Bars:
+    """What is left of a correlation once the common trend is out."""
+    return Bars(
+        "beside-time",
+        f"What is left when a common trend does not count, {n_seeds(run)}",
+        "Spearman's correlation",
+        [NAMES[domain] for domain in DOMAINS],
+        [
+            _series(run, label, [(MAIN, f"{measure}_{domain}") for domain in DOMAINS])
+            for measure, label in BESIDE.items()
+        ],
+        y_range=(-1.05, 1.05),
+        caption="Time held fixed: partial rank correlation given the order of the evaluations. Changes: from one "
+        "evaluation to the next, over the whole run. Whiskers: 95 % t intervals over seeds.",
+    )
+
+
+def _certain(run: Run) -> Table:
+    """How certain the correlations of one run are: intervals from blocks of evaluations, seed by seed."""
+    measures = ("window", "by_distance", "low_distance", "high_distance", "by_loss", "low_over_loss", "high_over_loss")
+    rows: list[tuple[str | float | None, ...]] = []
+    for domain in DOMAINS:
+        columns = [measured(run, MAIN, f"{name}_{domain}") for name in measures]
+        for seed, cells in zip(run.seeds, zip(*columns, strict=True), strict=True):
+            if not math.isnan(cells[1]):
+                rows.append((NAMES[domain], seed, *(round(cell, DIGITS) for cell in cells)))
+    return Table(
+        "certain",
+        "Distance and test accuracy after memorising: how certain one run is",
+        ("domain", "seed", "evaluations", "by distance", "low", "high", "by loss", "difference: low", "high"),
+        rows,
+        "95 % intervals from blocks of neighbouring evaluations drawn at random, 1000 draws; an interval that holds 0 "
+        "decides nothing.",
     )
 
 

@@ -1,7 +1,8 @@
-"""One trial: train four domains in one mixture, follow the pathways of training questions, correlate with the test."""
+"""One trial: train four domains in one model, follow the pathways of training questions, correlate with the test."""
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -9,25 +10,26 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from wheatstone.bench.run import Trial
-from wheatstone.interp.monitors import fall, settles, tells
+from wheatstone.interp.monitors import Numbers, block_bootstrap, detrended, fall, settles, tells
 from wheatstone.interp.pathways import (
     Floats,
     centred,
     consistencies,
     mean_distance,
+    most_active,
     pathways,
     shuffled,
     usage_entropy,
 )
 from wheatstone.learn.models.mixture import Mixture, routing_site
-from wheatstone.learn.models.transformer import Transformer
+from wheatstone.learn.models.transformer import Hook, Transformer
 from wheatstone.learn.replicas import Trained
 from wheatstone.learn.training import Fitted, Point, Training
 from wheatstone.studies.neural.grokking_pathways.config import Config
-from wheatstone.studies.neural.grokking_pathways.domains import CONTEXT, DOMAINS, Probes, Task, make_task
+from wheatstone.studies.neural.grokking_pathways.domains import CONTEXT, DOMAINS, Task, make_task
 
 MEMORISED = 0.95
 """Training accuracy that counts as memorised, at the first of three evaluations that have it."""
@@ -39,6 +41,8 @@ NAN = float("nan")
 MONITORS = {
     "distance": -1.0,
     "unrelated": -1.0,
+    "ratio": -1.0,
+    "sequence": -1.0,
     "consistency": 1.0,
     "centred": 1.0,
     "loss": -1.0,
@@ -63,14 +67,22 @@ PER_DOMAIN = {
     "at which the domain was memorised; NaN if that is less than 3 evaluations before the end [-1, 1]",
     "by_consistency": "the same with consistency",
     "by_unrelated": "the same with minus the distance of pathways of any two training questions",
+    "by_ratio": "the same with minus the distance of related pathways as a share of that of any two",
+    "by_sequence": "the same with minus the distance of related pathways of weights averaged over all positions",
     "by_centred": "the same with consistency of router rows less the mean row of their layer, which routes nothing",
     "by_loss": "the same with minus the training loss of the domain",
     "by_entropy": "the same with minus the entropy of expert use",
     "by_shuffled": "the same with minus the distance when experts are renamed at random in every row and layer",
+    "by_norm": "the size of the same with the norm of all weights, whichever way it goes: a rival that is but a clock",
+    "low_distance": "lower end of the 95 % interval of by_distance, from blocks of neighbouring evaluations",
+    "high_distance": "its upper end",
+    "low_over_loss": "lower end of such an interval of by_distance less by_loss",
+    "high_over_loss": "its upper end",
+    "by_distance_detrended": "by_distance with the order of the evaluations held fixed: partial rank correlation",
+    "by_loss_detrended": "by_loss with the order of the evaluations held fixed",
     "by_distance_differences": "correlation over the whole run of changes of test accuracy and of minus the distance "
     "from one evaluation to the next: a common trend does not count [-1, 1]",
     "by_distance_later": "by_distance with test accuracy taken a tenth of the run later",
-    "by_distance_whole": "the same as by_distance over the whole run, memorising included",
 }
 MEASURES = {f"{name}_{domain}": f"{domain}: {text}" for domain in DOMAINS for name, text in PER_DOMAIN.items()} | {
     "entropy": "entropy of expert use at the end as a share of even use, over all training questions [0, 1]",
@@ -89,7 +101,9 @@ class Observed(NamedTuple):
     """One forward pass over training questions."""
 
     weights: Floats
-    """[question layer expert] at the last position."""
+    """[question layer expert] at the last position; of a dense model, neurons in the place of experts."""
+    averaged: Floats
+    """The mean of the same over all positions."""
     loss: float
     accuracy: float
 
@@ -99,71 +113,92 @@ def prepare(trial: Trial[Config]) -> Prepared:
     config, task = trial.config, make_task(trial)
     device = "cuda" if config.accelerator and torch.cuda.is_available() else "cpu"
     init = torch.Generator().manual_seed(trial.seed_for("init"))
-    model = Mixture(config.mixture(task.vocab, CONTEXT), init).to(device)
+    model = config.model(task.vocab, CONTEXT, init).to(device)
     seed = trial.seed_for("shuffled")
 
     def evaluate(model: Transformer) -> dict[str, float]:
-        assert isinstance(model, Mixture)
-        return evaluated(model, task, seed)
+        return evaluated(model, task, config.top_k, seed)
 
     order = trial.seed_for("order") % 2**31
     return Prepared(task, Training(model, task.train, config.fitting(), order, evaluate=evaluate, keeper=trial))
 
 
 @torch.no_grad()
-def observe(model: Mixture, prompts: Tensor, answers: Tensor) -> Observed:
-    """What the routers do with prompts at their last position, and how well they are answered."""
-    seen: list[Tensor] = []
+def observe(model: Transformer, prompts: Tensor, answers: Tensor, top_k: int) -> Observed:
+    """What routers do with prompts (of a dense model, its `top_k` most active neurons), and the answers to them."""
+    seen: list[Floats] = []
     device = next(model.parameters()).device
     prompts, answers = prompts.to(device), answers.to(device)
 
     def keep(weights: Tensor) -> None:
-        seen.append(weights[:, -1])
+        seen.append(weights.double().cpu().numpy())  # [question pos expert]
 
-    resid = model.resid(prompts, hooks={routing_site(layer): keep for layer in range(model.cfg.depth)})
+    def keep_neurons(layer: int, normed: Tensor) -> None:
+        hidden = F.gelu(neurons(model, layer)(normed), approximate="tanh")
+        seen.append(most_active(hidden.double().cpu().numpy(), top_k))
+
+    hooks: dict[str, Hook] = {}
+    for layer in range(model.cfg.depth):
+        if isinstance(model, Mixture):
+            hooks[routing_site(layer)] = keep
+        else:
+            hooks[model.sites[layer].mlp_in] = functools.partial(keep_neurons, layer)
+    resid = model.resid(prompts, hooks=hooks)
     logits = model.unembed(resid[:, -1])
     right = (logits.argmax(-1) == answers).float().mean().item()
-    return Observed(torch.stack(seen, 1).double().cpu().numpy(), F.cross_entropy(logits, answers).item(), right)
+    weights = np.stack(seen, 2)
+    return Observed(weights[:, -1], weights.mean(1), F.cross_entropy(logits, answers).item(), right)
 
 
-def embeddings(model: Mixture) -> Floats:
-    """[layer expert d_model]: the rows of all routers."""
-    rows = [model.experts(layer).router.weight.detach() for layer in range(model.cfg.depth)]
-    return torch.stack(rows).double().cpu().numpy()
+def neurons(model: Transformer, layer: int) -> nn.Linear:
+    """What a dense layer's neurons read."""
+    mlp = model.block(layer).mlp
+    assert mlp is not None
+    return mlp.up
 
 
-def evaluated(model: Mixture, task: Task, seed: int) -> dict[str, float]:
+def embeddings(model: Transformer) -> Floats:
+    """[layer expert d_model]: the rows of all routers; of a dense model, what its neurons read."""
+    layers = range(model.cfg.depth)
+    maps = [model.experts(at).router if isinstance(model, Mixture) else neurons(model, at) for at in layers]
+    return torch.stack([one.weight.detach() for one in maps]).double().cpu().numpy()
+
+
+def evaluated(model: Transformer, task: Task, top_k: int, seed: int) -> dict[str, float]:
     """Every monitor of every domain, and the accuracies that they should foretell."""
     found: dict[str, float] = {}
     rows = embeddings(model)
     everything: list[Floats] = []
     for name, probes in task.probes.items():
-        seen = observe(model, probes.train, probes.train_answers)
+        seen = observe(model, probes.train, probes.train_answers, top_k)
         everything.append(seen.weights)
         paths = pathways(seen.weights)
         mixed = pathways(shuffled(seen.weights, np.random.default_rng(seed)))
+        related, unrelated = mean_distance(paths, probes.related), mean_distance(paths, probes.unrelated)
         found |= {
             f"train_{name}": seen.accuracy,
-            f"test_{name}": observe(model, probes.test, probes.test_answers).accuracy,
+            f"test_{name}": observe(model, probes.test, probes.test_answers, top_k).accuracy,
             f"loss_{name}": seen.loss,
-            f"distance_{name}": mean_distance(paths, probes.related),
-            f"unrelated_{name}": mean_distance(paths, probes.unrelated),
+            f"distance_{name}": related,
+            f"unrelated_{name}": unrelated,
+            f"ratio_{name}": related / unrelated if unrelated else NAN,
+            f"sequence_{name}": mean_distance(pathways(seen.averaged, top_k=top_k), probes.related),
             f"shuffled_{name}": mean_distance(mixed, probes.related),
             f"consistency_{name}": float(consistencies(seen.weights, rows).mean()),
             f"centred_{name}": float(consistencies(seen.weights, centred(rows)).mean()),
             f"entropy_{name}": usage_entropy(seen.weights),
         }
-    return found | {"entropy": usage_entropy(np.concatenate(everything))}
+    norm = math.sqrt(sum(float(p.detach().square().sum()) for p in model.parameters()))
+    return found | {"entropy": usage_entropy(np.concatenate(everything)), "norm": norm}
 
 
 def measure(trial: Trial[Config], prepared: Prepared, fitted: Fitted) -> Mapping[str, float]:
     """Correlations over the evaluations, lags, and what each layer shares at the end."""
-    task, model = prepared.task, prepared.training.model
-    assert isinstance(model, Mixture)
-    trial.write("layers", layers(model, task))
+    trial.write("layers", layers(prepared.training.model, prepared.task, trial.config.top_k))
     measures: dict[str, float] = {}
     for domain in DOMAINS:
-        measures |= {f"{name}_{domain}": value for name, value in of_domain(fitted.history, domain).items()}
+        found = of_domain(fitted.history, domain, trial.rng(f"blocks {domain}"))
+        measures |= {f"{name}_{domain}": value for name, value in found.items()}
     last = fitted.history[-1].values
     return measures | {"entropy": last["entropy"], "scrambled_distance": last["shuffled_two_hop"]}
 
@@ -171,7 +206,7 @@ def measure(trial: Trial[Config], prepared: Prepared, fitted: Fitted) -> Mapping
 TRIAL = Trained(prepare, measure)
 
 
-def of_domain(history: Sequence[Point], domain: str) -> dict[str, float]:
+def of_domain(history: Sequence[Point], domain: str, rng: np.random.Generator) -> dict[str, float]:
     """The measures of `PER_DOMAIN` from the evaluations of a run."""
     steps = [point.step for point in history]
     curves = {name: [point.values[f"{name}_{domain}"] for point in history] for name in ("train", "test", *MONITORS)}
@@ -185,6 +220,9 @@ def of_domain(history: Sequence[Point], domain: str) -> dict[str, float]:
     }
     lead = max(1, round(LATER * len(steps)))
     near = [-value for value in distance]
+    window = near[start:], test[start:], [-value for value in curves["loss"][start:]]
+    alone = block_bootstrap(tells, *window[:2], rng=rng)
+    over_loss = block_bootstrap(_tells_more, *window, rng=rng)
     return {
         "train": curves["train"][-1],
         "test": test[-1],
@@ -198,10 +236,20 @@ def of_domain(history: Sequence[Point], domain: str) -> dict[str, float]:
         "rise": rise(curves["consistency"]),
         "window": float(len(steps) - start),
         **by,
+        "low_distance": alone.low,
+        "high_distance": alone.high,
+        "low_over_loss": over_loss.low,
+        "high_over_loss": over_loss.high,
+        "by_norm": abs(tells([point.values["norm"] for point in history[start:]], test[start:])),
+        "by_distance_detrended": detrended(*window[:2]),
+        "by_loss_detrended": detrended(window[2], window[1]),
         "by_distance_differences": tells(np.diff(near), np.diff(test)),
         "by_distance_later": tells(near[start : len(near) - lead], test[start + lead :]),
-        "by_distance_whole": tells(near, test),
     }
+
+
+def _tells_more(monitor: Numbers, test: Numbers, rival: Numbers) -> float:
+    return tells(monitor, test) - tells(rival, test)
 
 
 def rise(values: Sequence[float]) -> float:
@@ -209,15 +257,12 @@ def rise(values: Sequence[float]) -> float:
     return NAN if any(map(math.isnan, values)) else float(np.mean(values[-max(1, len(values) // 4) :]) - min(values))
 
 
-def layers(model: Mixture, task: Task) -> dict[str, dict[str, list[float]]]:
+def layers(model: Transformer, task: Task, top_k: int) -> dict[str, dict[str, list[float]]]:
     """For each domain and kind of pair: the mean distance of the pathways in each layer alone [0, 1]."""
     found: dict[str, dict[str, list[float]]] = {}
     for name, probes in task.probes.items():
-        weights = observe(model, probes.train, probes.train_answers).weights
+        weights = observe(model, probes.train, probes.train_answers, top_k).weights
         alone = [pathways(weights[:, layer : layer + 1]) for layer in range(weights.shape[1])]
-        found[name] = {kind: [mean_distance(paths, pairs) for paths in alone] for kind, pairs in _kinds(probes).items()}
+        kinds = {"related": probes.related, "unrelated": probes.unrelated}
+        found[name] = {kind: [mean_distance(paths, pairs) for paths in alone] for kind, pairs in kinds.items()}
     return found
-
-
-def _kinds(probes: Probes) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.int64]]]:
-    return {"related": probes.related, "unrelated": probes.unrelated}

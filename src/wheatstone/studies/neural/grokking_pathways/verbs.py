@@ -7,9 +7,7 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
-
-from annotated_types import Ge, Gt, Le
+from typing import TYPE_CHECKING, Literal
 
 from wheatstone.bench.errors import UserError
 from wheatstone.bench.shown import say
@@ -27,9 +25,9 @@ def measure(
     *,
     on: Path | None = None,
     by: By = "sample",
-    top_k: Annotated[int, Ge(0)] = 0,
-    share: Annotated[float, Gt(0), Le(1)] | None = None,
-    pairs: Annotated[int, Ge(1)] = 2000,
+    top_k: int = 0,
+    share: float | None = None,
+    pairs: int = 2000,
     seed: int = 0,
     as_json: bool = False,
 ) -> int:
@@ -48,6 +46,14 @@ def measure(
     """
     from wheatstone.domains.routing.traces import measure as measured
 
+    for name, value, in_range, rule in (
+        ("top-k", top_k, top_k >= 0, "at least 0"),
+        ("share", share, share is None or 0 < share <= 1, "above 0 and at most 1"),
+        ("pairs", pairs, pairs >= 1, "at least 1"),
+        ("seed", seed, seed >= 0, "at least 0"),
+    ):
+        if not in_range:
+            raise UserError(f"{NAME} measure --{name}: got {value}, must be {rule}.")
     rows: list[tuple[str, tuple[Measured, ...]]] = []
     for one in _found(path):
         whole = _trace(one, on)
