@@ -96,12 +96,28 @@ def test_words_are_read_as_they_are_written() -> None:
     assert asked.question[:3] == ("transitivity", "Rain", "U.S.A")
     found = parse_premise("A causes B. Are A and B d-separated given {C, D}?", "text").question
     assert (found.axiom, found.given) == ("d_separation", ("C", "D"))
-    assert parse_questions("# all\nAre A and B d-separated?\n\nare A and B d-separated given C and D", "q")[
-        1
-    ].given == (
-        "C",
-        "D",
-    )
+    several = parse_questions("# all\nAre A and B d-separated?\n\nare A and B d-separated given C and D", "q")
+    assert [(one.line, one.given) for one in several] == [(2, ()), (4, ("C", "D"))]
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        Question("transitivity", "heavy rain", "U.S.A"),
+        Question("d_separation", "A", "x-1", ("slippery road", "é_2", "-")),
+        Question("d_separation", "A", "B"),
+    ],
+    ids=str,
+)
+def test_a_question_is_read_back_as_it_is_printed(question: Question) -> None:
+    assert parse_questions(str(question), "q") == [question._replace(line=1)]
+
+
+def test_a_fault_names_its_line_where_there_are_several() -> None:
+    with pytest.raises(InputError, match=r"^p\.txt:3: 'B makes C\.' is no statement"):
+        parse_premise("A causes B.\n\nB makes C. Does A cause C?\n", "p.txt")
+    with pytest.raises(InputError, match=r"^q: 'B makes C\.' is no statement"):
+        parse_premise("B makes C. Does A cause C?", "q")
 
 
 @pytest.mark.parametrize(
@@ -109,6 +125,7 @@ def test_words_are_read_as_they_are_written() -> None:
     [
         ("A causes B. B makes C. Does A cause C?", "'B makes C.' is no statement"),
         ("A causes B.", "0 questions, must be one"),
+        ("", "0 questions, must be one"),
         ("A causes B. Does A cause B? Does B cause A?", "2 questions, must be one"),
         ("A causes B. Is A B?", "'Is A B?' is no question"),
     ],

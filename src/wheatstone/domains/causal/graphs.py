@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from wheatstone.domains.causal.axioms import AxiomName
 from wheatstone.domains.causal.instances import Instances
 
 ARROWS = {True: " → ", False: " ← "}
+PLAIN = r"[\w][\w.-]*[\w]|[\w]"
+"""A name that stands in a sentence as it is; others go between double quotes."""
 
 
 class Edge(NamedTuple):
@@ -37,10 +40,16 @@ class Question(NamedTuple):
     line: int | None = None
 
     def __str__(self) -> str:
+        """As it is read from a file (`text.parse_questions`)."""
+        first, second, *given = map(_quoted, (self.first, self.second, *self.given))
         if self.axiom == "transitivity":
-            return f"Does {self.first} cause {self.second}?"
-        given = f" given {{{', '.join(self.given)}}}" if self.given else ""
-        return f"Are {self.first} and {self.second} d-separated{given}?"
+            return f"Does {first} cause {second}?"
+        known = f" given {{{', '.join(given)}}}" if given else ""
+        return f"Are {first} and {second} d-separated{known}?"
+
+
+def _quoted(name: str) -> str:
+    return name if re.fullmatch(PLAIN, name) else f'"{name}"'
 
 
 class Answer(NamedTuple):

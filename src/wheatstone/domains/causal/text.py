@@ -10,10 +10,9 @@ import re
 from typing import NamedTuple
 
 from wheatstone.bench.errors import Fault, InputError
-from wheatstone.domains.causal.graphs import Edge, Question
-from wheatstone.domains.causal.instances import Instances
+from wheatstone.domains.causal.graphs import PLAIN, Edge, Question
 
-NAME = r'"[^"\n]+"|[\w][\w.-]*[\w]|[\w]'
+NAME = rf'"[^"\n]+"|{PLAIN}'
 _STATEMENT = re.compile(rf"({NAME})\s+causes\s+({NAME})")
 _TRANSITIVITY = re.compile(rf"does\s+({NAME})\s+cause\s+({NAME})", re.IGNORECASE)
 _SEPARATION = re.compile(
@@ -29,15 +28,16 @@ class Asked(NamedTuple):
     question: Question
 
 
-def parse_premise(text: str, file: str, line: int | None = None) -> Asked:
+def parse_premise(text: str, file: str) -> Asked:
     """Statements that end in '.', and one question that ends in '?'.
 
-    Raises InputError for a sentence that is neither, and for no question or several.
+    Raises InputError for a sentence that is neither, and for no question or several. Faults name a line where there are
+    several.
     """
     edges: list[Edge] = []
     questions: list[Question] = []
     faults: list[Fault] = []
-    for sentence in _sentences(text):
+    for sentence, line in _sentences(text):
         if sentence.endswith("?"):
             found = _question(sentence, line)
             if found is None:
@@ -51,7 +51,7 @@ def parse_premise(text: str, file: str, line: int | None = None) -> Asked:
         else:
             edges.append(Edge(_name(stated[1]), _name(stated[2]), line))
     if not faults and len(questions) != 1:
-        faults.append(Fault(file, line, None, f"{len(questions)} questions, must be one. {WORDING}"))
+        faults.append(Fault(file, None, None, f"{len(questions)} questions, must be one. {WORDING}"))
     if faults:
         raise InputError(faults)
     return Asked(edges, questions[0])
@@ -79,19 +79,22 @@ def parse_questions(text: str, file: str) -> list[Question]:
     return questions
 
 
-def in_words(instances: Instances, row: int) -> str:
-    """Premise and question of one row, nodes named by their numbers from 1."""
-    edges = [edge for edge in instances.edges[row].tolist() if edge[0] >= 0]
-    premise = " ".join(f"{cause + 1} causes {effect + 1}." for cause, effect in edges)
-    first, second = (str(node + 1) for node in instances.question[row].tolist())
-    given = tuple(str(node + 1) for node, is_given in enumerate(instances.given[row].tolist()) if is_given)
-    separated = bool(given)
-    return f"{premise} {Question('d_separation' if separated else 'transitivity', first, second, given)}"
+class _Sentence(NamedTuple):
+    text: str
+    line: int | None
 
 
-def _sentences(text: str) -> list[str]:
+def _sentences(text: str) -> list[_Sentence]:
     """Parts that end in '.' or '?' before a blank or the end; a point inside a name ends nothing."""
-    return [part.strip() for part in re.split(r'(?<=[.?])(?=\s|$)(?=(?:[^"]*"[^"]*")*[^"]*$)', text) if part.strip()]
+    text = text.strip()
+    found: list[_Sentence] = []
+    line = 1
+    for part in re.split(r'(?<=[.?])(?=\s|$)(?=(?:[^"]*"[^"]*")*[^"]*$)', text):
+        if part.strip():
+            before = part[: len(part) - len(part.lstrip())].count("\n")
+            found.append(_Sentence(part.strip(), line + before if "\n" in text else None))
+        line += part.count("\n")
+    return found
 
 
 def _question(sentence: str, line: int | None) -> Question | None:

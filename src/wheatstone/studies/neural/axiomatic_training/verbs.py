@@ -69,8 +69,8 @@ def ask(
     """
     path = Path(text)
     is_file = "\n" not in text and "?" not in text and path.suffix != ""
-    asked = parse_premise(read_text(path) if is_file else text, text if is_file else "question")
     place = text if is_file else "question"
+    asked = parse_premise(read_text(path) if is_file else text, place)
     graph = graph_of(asked.edges, place)
     graph.check([asked.question], place)
     _report(graph, [asked.question], run, arm, seed, None)
@@ -100,7 +100,8 @@ def check(
         out: a JSON file for everything that is printed.
     """
     found = read_graph(graph)
-    say(f"{graph}: {len(found.names)} nodes, {len(found.edges)} edges, no cycle")
+    edges = len(found.edges)
+    say(f"{graph}: {len(found.names)} nodes, {edges} edge{'s' if edges > 1 else ''}, no cycle")
     if questions is None:
         asked = _pairs(found, most)
     else:
