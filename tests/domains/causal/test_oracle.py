@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wheatstone.domains.causal.axioms import AXIOMS, AxiomName, judge
+from wheatstone.domains.causal.axioms import AXIOMS, FAR, AxiomName, judge
 from wheatstone.domains.causal.closure import d_connected, hops, undirected_hops
 from wheatstone.domains.causal.encode import rows_of, stacked
 from wheatstone.domains.causal.graphs import open_path
@@ -74,7 +74,7 @@ def test_d_connection_is_networkxs_and_a_path_proves_it(matrix: np.ndarray, data
     for row, nodes in enumerate(conditioned):
         is_given[row, list(nodes)] = True
     source, target = np.array(pairs).T
-    found = d_connected(np.broadcast_to(matrix, (len(pairs), n, n)), source, target, is_given)
+    found = d_connected(np.broadcast_to(matrix, (len(pairs), n, n)), is_given)[np.arange(len(pairs)), source, target]
     for (a, b), nodes, connected in zip(pairs, conditioned, found.tolist(), strict=True):
         assert connected != nx.is_d_separator(graph, {a}, {b}, nodes)
         if connected:
@@ -99,7 +99,7 @@ def separated(edges: list[tuple[int, int]], first: int, second: int, conditioned
     for cause, effect in edges:
         matrix[0, cause, effect] = True
     nodes = np.isin(np.arange(n), list(conditioned))[None]
-    return not d_connected(matrix, np.array([first]), np.array([second]), nodes)[0]
+    return not d_connected(matrix, nodes)[0, first, second]
 
 
 def test_chain_fork_collider_and_its_descendant_by_hand() -> None:
@@ -140,6 +140,17 @@ def test_by_distance_every_distance_has_both_answers_alike(structure: Structure)
     # so that "is the edge written" tells nothing from two hops on
     far = drawn.take(span > 1)
     assert not AXIOMS["transitivity"].guesses(far)["written"].any()
+
+
+def test_d_separation_by_distance_asks_far_pairs_with_both_answers_alike() -> None:
+    axiom = AXIOMS["d_separation"]
+    for balance, most in (("label", 0.75), ("distance", 0.6)):
+        drawn = axiom.draw(2000, 5, np.random.default_rng(0), "flipped", balance)
+        np.testing.assert_array_equal(drawn.answer, judge(drawn, "d_separation"))
+        assert (len(drawn), drawn.answer.mean()) == (2000, 0.5)
+        far = drawn.answer[axiom.guesses(drawn)["not_adjacent"]]
+        assert len(far) > 2000 * (FAR if balance == "distance" else 0.5)
+        assert 0.5 < far.mean() < most if balance == "distance" else far.mean() > most
 
 
 def test_trivial_rules_by_hand() -> None:

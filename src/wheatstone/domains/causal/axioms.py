@@ -25,6 +25,7 @@ from wheatstone.domains.causal.instances import (
     balanced,
     by_label,
     chains_by_distance,
+    joined,
     separations,
     structures,
 )
@@ -32,6 +33,8 @@ from wheatstone.domains.causal.instances import (
 AxiomName = Literal["transitivity", "d_separation"]
 Balance = Literal["label", "distance"]
 Rule = Callable[[Instances], Bools]
+FAR = 0.75
+"""Share of the d-separation questions by distance that are about pairs two hops and more apart."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,6 @@ class Axiom:
     """One axiom and what is needed to teach and to test it."""
 
     name: AxiomName
-    text: str
     rules: Mapping[str, Rule]
     """Trivial rules: instances -> guessed answers."""
 
@@ -54,10 +56,19 @@ class Axiom:
     ) -> Instances:
         """n questions; as many yes as no, by chance alone where chains are drawn by distance.
 
+        d-separation by distance: `FAR` of the questions, half of them yes, are about pairs that no edge joins.
         Raises ValueError for sizes that do not have questions of both answers.
         """
         if self.name == "d_separation":
-            return balanced(lambda: separations(structures(n, n_node, rng, structure, branching), n_node, rng), n, rng)
+
+            def asked(n: int, *, far: bool) -> Instances:
+                def some() -> Instances:
+                    return separations(structures(n, n_node, rng, structure, branching), n_node, rng, far=far)
+
+                return balanced(some, n, rng)
+
+            n_far = round(FAR * n) if balance == "distance" else 0
+            return joined([asked(part, far=far) for part, far in ((n - n_far, False), (n_far, True)) if part])
         if balance == "distance" and structure != "branching":
             return chains_by_distance(n, n_node, rng, structure)
         return by_label(structures(n, n_node, rng, structure, branching), n_node, rng)
@@ -134,7 +145,6 @@ def _cut(instances: Instances) -> Bools:
 AXIOMS: Mapping[AxiomName, Axiom] = {
     "transitivity": Axiom(
         "transitivity",
-        "A causes C when a chain of causes leads from A to C",
         {
             "no": _never,
             "written": _written,
@@ -145,7 +155,6 @@ AXIOMS: Mapping[AxiomName, Axiom] = {
     ),
     "d_separation": Axiom(
         "d_separation",
-        "A and C are d-separated given Z when no path between them is open",
         {"no": _never, "not_adjacent": _not_adjacent, "given": _given, "cut": _cut},
     ),
 }

@@ -34,27 +34,21 @@ def undirected_hops(adjacency: Bools) -> Ints:
     return hops(adjacency | adjacency.swapaxes(-1, -2))
 
 
-def d_connected(adjacency: Bools, source: Ints, target: Ints, given: Bools) -> Bools:
-    """[graph] whether `source` and `target` are not d-separated by the nodes of `given` [graph, node].
-
-    `source` and `target` are different and outside `given`.
-    """
+def d_connected(adjacency: Bools, given: Bools) -> Bools:
+    """[graph, i, j] whether i and j, both outside `given` [graph, node], are not d-separated by it."""
     n_graph, n_node, _ = adjacency.shape
-    rows = np.arange(n_graph)
-    opened = ((hops(adjacency) >= 0) & given[:, None, :]).any(-1)  # the node or a descendant of it is in `given`
-    parents = adjacency.swapaxes(-1, -2)
-    up, down = np.zeros((n_graph, n_node), bool), np.zeros((n_graph, n_node), bool)  # reached from a child, a parent
-    up[rows, source] = True
+    reached = hops(adjacency) >= 0
+    is_given = given[:, None, :]
+    opened = np.asarray((reached & is_given).any(-1))[:, None, :]  # the node or a descendant of it is in `given`
+    edges = adjacency.astype(np.float32)
+    parents = edges.swapaxes(-1, -2)
+    # [graph, i, j] whether a walk from i has come to j from a child of it, or from a parent.
+    up, down = np.broadcast_to(np.eye(n_node, dtype=bool), adjacency.shape), np.zeros((n_graph, n_node, n_node), bool)
     while True:
-        to_parents = (up & ~given) | (down & opened)
-        to_children = (up | down) & ~given
-        new_up = up | _any_step(to_parents, parents)
-        new_down = down | _any_step(to_children, adjacency)
+        to_parents = (up & ~is_given) | (down & opened)
+        to_children = (up | down) & ~is_given
+        new_up = up | (to_parents.astype(np.float32) @ parents > 0)
+        new_down = down | (to_children.astype(np.float32) @ edges > 0)
         if (new_up == up).all() and (new_down == down).all():
-            return up[rows, target] | down[rows, target]
+            return up | down
         up, down = new_up, new_down
-
-
-def _any_step(start: Bools, edges: Bools) -> Bools:
-    """[graph, j] whether an edge of `edges` leads from a node of `start` to j."""
-    return (start[:, None, :].astype(np.float32) @ edges.astype(np.float32))[:, 0] > 0

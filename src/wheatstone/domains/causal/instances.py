@@ -8,7 +8,8 @@ paper name two nodes alike now and then, which closes a cycle and makes the labe
 Two ways of asking. `by_label` is the paper's: a pair drawn uniformly among those with the wanted answer; on flipped
 chains most positive pairs are then one hop apart, so that "yes if the edge is written" is hard to beat. `by_distance`
 draws distance and answer first and the chain around them, so that positive pairs are equally often 1, 2, ... n - 1 hops
-apart and written edges tell nothing about pairs of two hops and more.
+apart and written edges tell nothing about pairs of two hops and more. Of d-separation asked as published, most negative
+pairs are adjacent, and "yes if not adjacent" is hard to beat: `separations` can leave adjacent pairs out.
 """
 
 from __future__ import annotations
@@ -154,23 +155,22 @@ def by_label(edges: Ints, n_node: int, rng: Rng) -> Instances:
     return _instances(edges, n_node, pairs, np.zeros((n, n_node), bool), yes).take(is_possible)
 
 
-def separations(edges: Ints, n_node: int, rng: Rng) -> Instances:
+def separations(edges: Ints, n_node: int, rng: Rng, *, far: bool = False) -> Instances:
     """d-separation questions: a random set of up to n - 2 nodes is given, and a pair outside it is asked.
 
-    Half of the graphs are searched for a separated pair, half for a connected one; those without are left out, so that
-    the answers are not balanced: small graphs rarely have a separated pair.
+    `far` asks no pair that an edge joins, which nothing separates. Half of the graphs are searched for a separated
+    pair, half for a connected one; those without are left out, so that the answers are not balanced: small graphs
+    rarely have a separated pair.
     """
     n = len(edges)
     adjacency = adjacency_of(edges, n_node)
     size = (rng.random(n) * (n_node - 1)).astype(np.int64)
     given = np.argsort(np.argsort(rng.random((n, n_node)), 1), 1) < size[:, None]
-    connected = np.zeros((n, n_node, n_node), bool)
-    for i in range(n_node):
-        for j in range(i + 1, n_node):
-            both = d_connected(adjacency, np.full(n, i), np.full(n, j), given)
-            connected[:, i, j] = connected[:, j, i] = both
+    connected = d_connected(adjacency, given)
     yes = np.arange(n) % 2 == 0
     outside = ~given[:, :, None] & ~given[:, None, :]
+    if far:
+        outside &= ~(adjacency | adjacency.swapaxes(1, 2))
     pairs, is_possible = _choose((connected != yes[:, None, None]) & outside, rng)
     return _instances(edges, n_node, pairs, given, yes).take(is_possible)
 
