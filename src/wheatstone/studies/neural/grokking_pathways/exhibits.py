@@ -136,7 +136,7 @@ def _certain(run: Run) -> Table:
         columns = [measured(run, MAIN, f"{name}_{domain}") for name in measures]
         for seed, cells in zip(run.seeds, zip(*columns, strict=True), strict=True):
             if not math.isnan(cells[1]):
-                rows.append((NAMES[domain], seed, *(round(cell, DIGITS) for cell in cells)))
+                rows.append((NAMES[domain], seed, int(cells[0]), *(round(cell, DIGITS) for cell in cells[1:])))
     return Table(
         "certain",
         "Distance and test accuracy after memorising: how certain one run is",
