@@ -215,10 +215,10 @@ def _one_particle(
 SYSTEMS: Mapping[str, HamiltonianSystem] = {
     system.name: system
     for system in (
-        _one_particle("spring", _spring, _spring_force, [(-1.5, 1.5)], 0.1, 1.0, 4.0),
-        _one_particle("pendulum", _pendulum, _pendulum_force, [(-2.6, 2.6)], 0.1, 1.8, math.pi),
-        _one_particle("henon-heiles", _henon_heiles, _henon_heiles_force, [(-0.5, 0.5)] * 2, 0.02, 0.14, 2.0),
-        _one_particle("magnetic-mirror", _mirror, _mirror_force, [(0.2, 1.0), (-0.7, 0.7)], 0.05, 0.4, 3.0),
+        _one_particle("spring", _spring, _spring_force, [(-1.0, 1.0)], 0.05, 0.5, 4.0),
+        _one_particle("pendulum", _pendulum, _pendulum_force, [(-1.5, 1.5)], 0.05, 0.8, math.pi),
+        _one_particle("henon-heiles", _henon_heiles, _henon_heiles_force, [(-0.5, 0.5)] * 2, 0.03, 0.15, 2.0),
+        _one_particle("magnetic-mirror", _mirror, _mirror_force, [(0.2, 0.8), (-0.6, 0.6)], 0.05, 0.3, 2.0),
         HamiltonianSystem("two-body", 2, 2, _gravity, _gravity_force, _ring(2), 4.0),
         HamiltonianSystem("three-body", 3, 2, _gravity, _gravity_force, _ring(3), 4.0),
     )

@@ -20,11 +20,11 @@ Source  Greydanus, Dzamba, Yosinski, NeurIPS 2019, arXiv:1906.01563 (Hamiltonian
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.func import grad
 
 AXES = 2
 """Axes of space; systems with fewer leave the others zero and mask them."""
@@ -41,6 +41,17 @@ class GraphConfig:
     """Rounds of messages after the embedding."""
 
 
+class _Round(nn.Module):
+    """One round of messages: tanh(receive(h_i) + send(h_j)), summed over the senders j, gathered into the update."""
+
+    def __init__(self, width: int, init: torch.Generator) -> None:
+        super().__init__()
+        self.receive = _linear(width, width, init)
+        self.send = _linear(width, width, init, bias=False)
+        self.gather = _linear(width, width, init, bias=False)
+        self.update = _linear(width, width, init)
+
+
 class GraphNetwork(nn.Module):
     """Node features after each layer. Dense: made for a few particles, with batches of equal size."""
 
@@ -48,28 +59,37 @@ class GraphNetwork(nn.Module):
         super().__init__()
         self.cfg = cfg
         self.embed = _linear(D_STATE, cfg.width, init)
-        self.receive = nn.ModuleList([_linear(cfg.width, cfg.width, init) for _ in range(cfg.layers)])
-        self.send = nn.ModuleList([_linear(cfg.width, cfg.width, init, bias=False) for _ in range(cfg.layers)])
-        self.gather = nn.ModuleList([_linear(cfg.width, cfg.width, init, bias=False) for _ in range(cfg.layers)])
-        self.update = nn.ModuleList([_linear(cfg.width, cfg.width, init) for _ in range(cfg.layers)])
+        self.rounds = nn.ModuleList([_Round(cfg.width, init) for _ in range(cfg.layers)])
         self.readout = _linear(cfg.width, d_out, init, bias=False)
+
+    def _parts(self) -> list[_Round]:
+        return cast("list[_Round]", list(self.rounds))
+
+    def used(self, particles: int) -> frozenset[str]:
+        """Names of the parameters that matter to systems with so many particles: one particle sends no messages."""
+        silent = () if particles > 1 else (".receive.", ".send.", ".gather.")
+        return frozenset(name for name, _ in self.named_parameters() if not any(part in name for part in silent))
 
     def activations(
         self, x: Float[Tensor, "*batch particle 4"], present: Float[Tensor, " particle"]
     ) -> list[Float[Tensor, "*batch particle width"]]:
         """Node features after the embedding and after each layer; `present` is 1 for a particle and 0 for padding."""
+        return self._passed(x, present)[0]
+
+    def _passed(self, x: Tensor, present: Tensor) -> tuple[list[Tensor], list[Tensor | None]]:
+        """Node features, and the messages [..., receiver, sender, width] of each layer (None for a single node)."""
         h = torch.tanh(self.embed(x))
-        found = [h]
-        n = x.shape[-2]
-        pairs = present[:, None] * present * (1 - torch.eye(n, dtype=x.dtype, device=x.device))
-        for receive, send, gather, update in zip(self.receive, self.send, self.gather, self.update, strict=True):
-            change = update(h)
-            if n > 1:
-                message = torch.tanh(receive(h)[..., :, None, :] + send(h)[..., None, :, :])
-                change = change + gather((message * pairs[..., None]).sum(-2))
+        layers, messages = [h], list[Tensor | None]()
+        pairs = _pairs(x, present) if x.shape[-2] > 1 else present
+        for part in self._parts():
+            change, message = part.update(h), None
+            if x.shape[-2] > 1:
+                message = torch.tanh(part.receive(h)[..., :, None, :] + part.send(h)[..., None, :, :])
+                change = change + part.gather((message * pairs).sum(-2))
             h = torch.tanh(change)
-            found.append(h)
-        return found
+            layers.append(h)
+            messages.append(message)
+        return layers, messages
 
     def nodes(
         self, x: Float[Tensor, "*batch particle 4"], present: Float[Tensor, " particle"]
@@ -94,11 +114,18 @@ class GraphHamiltonian(GraphNetwork):
         self, x: Float[Tensor, "*batch particle 4"], present: Float[Tensor, " particle"]
     ) -> Float[Tensor, "*batch particle 4"]:
         """Time derivatives (dq/dt, dp/dt) by Hamilton's equations; values along padded axes mean nothing."""
-
-        def total(states: Tensor) -> Tensor:
-            return self.energy(states, present).sum()
-
-        slope = grad(total)(x)
+        # The reverse pass, written out: a loss of this field then needs one level of autograd less than one of the
+        # energy's gradient, and an orbit none (a field of twelve systems: 1.1 ms by torch.func, 0.4 ms so).
+        layers, messages = self._passed(x, present)
+        pairs = _pairs(x, present) if x.shape[-2] > 1 else present
+        back = self.readout.weight[0] * present[:, None]
+        for i, part in reversed(list(enumerate(self._parts()))):
+            change = back * (1 - layers[i + 1].square())
+            back = change @ part.update.weight
+            if (message := messages[i]) is not None:
+                onto = (change @ part.gather.weight)[..., :, None, :] * (pairs * (1 - message.square()))
+                back = back + onto.sum(-2) @ part.receive.weight + onto.sum(-3) @ part.send.weight
+        slope = (back * (1 - layers[0].square())) @ self.embed.weight
         return torch.cat([slope[..., AXES:], -slope[..., :AXES]], dim=-1)
 
 
@@ -115,11 +142,16 @@ class GraphField(GraphNetwork):
         return self.nodes(x, present)
 
 
+def _pairs(x: Tensor, present: Tensor) -> Tensor:
+    """[receiver, sender, 1]: 1 for two different particles."""
+    n = x.shape[-2]
+    return (present[:, None] * present * (1 - torch.eye(n, dtype=x.dtype, device=x.device)))[..., None]
+
+
 def _linear(d_in: int, d_out: int, init: torch.Generator, *, bias: bool = True) -> nn.Linear:
-    """Glorot's uniform start, which keeps tanh in its slope; biases zero."""
+    """Uniform within 1 / sqrt(d_in), biases too: without them a tanh network is odd, and energies are mostly even."""
     layer = nn.Linear(d_in, d_out, bias=bias)
     with torch.no_grad():
-        nn.init.xavier_uniform_(layer.weight, generator=init)
-        if bias:
-            layer.bias.zero_()
+        for value in layer.parameters():
+            value.uniform_(-(d_in**-0.5), d_in**-0.5, generator=init)
     return layer

@@ -1,0 +1,1 @@
+"""Hamiltonian networks that adapt to an unseen law: the study is in `study.py`, one trial in `experiment.py`."""
