@@ -27,6 +27,7 @@ ORDER = (
     "patching",
     "path_patching",
     "transcoder_step",
+    "meta_step",
     "data_generation",
     "aqc_objective",
     "generation",
