@@ -1,0 +1,134 @@
+"""A trained operator as a file: networks with their sensors, domain and the range of inputs that they were shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from wheatstone.bench.checkpoint import read_tensors, write_tensors
+from wheatstone.bench.config import from_json, to_json
+from wheatstone.bench.errors import UserError
+from wheatstone.domains.physics.function_spaces import Array
+from wheatstone.domains.physics.operators import Box
+from wheatstone.learn.models.operator_network import OperatorNetwork, OperatorNetworkConfig
+
+FORMAT = 1
+BLOCK = 200_000
+"""Rows that a fully connected network computes at once."""
+
+
+class Answer(NamedTuple):
+    """Outputs of several functions at the same places."""
+
+    mean: Float[Array, "function point"]
+    spread: Float[Array, "function point"]
+    """Standard deviation over the members; NaN with one member."""
+
+
+@dataclass(frozen=True, eq=False)
+class Surrogate:
+    """One network, or an ensemble whose disagreement is the error bar.
+
+    Attributes:
+        members: networks of one shape.
+        sensors: places of the sensors, in the input's unit.
+        box: domain of the output.
+        low, high: least and largest input of the training data.
+        roughest: largest change from one sensor to the next in the training data.
+        about: what the operator is, for people.
+    """
+
+    members: Sequence[OperatorNetwork]
+    sensors: Float[Array, " sensor"]
+    box: Box
+    low: float
+    high: float
+    roughest: float
+    about: str
+
+    def predict(self, u: Float[Array, "function sensor"], y: Float[Array, "point dim"]) -> Answer:
+        """The output of every function at every place. Raises UserError for another number of sensors."""
+        if u.shape[1] != len(self.sensors):
+            raise UserError(f"expected {len(self.sensors)} sensor values, got {u.shape[1]}.")
+        found = np.stack([everywhere(member, u, y) for member in self.members])
+        spread = found.std(0, ddof=1) if len(found) > 1 else np.full_like(found[0], np.nan)
+        return Answer(found.mean(0), spread)
+
+    def strangeness(self, u: Float[Array, "function sensor"], names: Sequence[str]) -> list[str]:
+        """What about these inputs the training data did not show, in words; empty when nothing."""
+        found: list[str] = []
+        for name, row in zip(names, u, strict=True):
+            if row.min() < self.low or row.max() > self.high:
+                found.append(
+                    f"{name} runs from {row.min():.4g} to {row.max():.4g}; in training it was {self.low:.4g} to "
+                    f"{self.high:.4g}"
+                )
+            elif np.abs(np.diff(row)).max(initial=0.0) > self.roughest:
+                found.append(
+                    f"{name} changes by {np.abs(np.diff(row)).max():.3g} from one sensor to the next; in training it "
+                    f"was {self.roughest:.3g} at most"
+                )
+        return found
+
+    def save(self, path: Path) -> None:
+        """Writes one safetensors file."""
+        tensors: dict[str, Tensor] = {"sensors": torch.from_numpy(self.sensors)}
+        for index, member in enumerate(self.members):
+            tensors |= {f"{index}.{name}": value for name, value in member.state_dict().items()}
+        record = {
+            "surrogate": FORMAT,
+            "network": to_json(self.members[0].cfg),
+            "members": len(self.members),
+            "box": [list(self.box.low), list(self.box.high), list(self.box.names)],
+            "range": [self.low, self.high, self.roughest],
+            "about": self.about,
+        }
+        write_tensors(path, tensors, record)
+
+    @classmethod
+    def load(cls, path: Path) -> Surrogate:
+        """Reads what `save` wrote. Raises UserError for anything else."""
+        if not path.is_file():
+            raise UserError(f"{path}: no such file. Make one: wheatstone apply deeponet fit ...")
+        fault = f"{path}: not a trained operator. Make one: wheatstone apply deeponet fit ..."
+        try:
+            tensors, record = read_tensors(path)
+        except UserError:
+            raise UserError(fault) from None
+        if not isinstance(record.get("surrogate"), int):
+            raise UserError(fault)
+        if record["surrogate"] > FORMAT:
+            raise UserError(f"{path}: format {record['surrogate']}, newer than {FORMAT}. Update wheatstone to read it.")
+        try:
+            cfg = from_json(OperatorNetworkConfig, record["network"])
+            members: list[OperatorNetwork] = []
+            for index in range(int(record["members"])):
+                member = OperatorNetwork(cfg, torch.Generator().manual_seed(0))
+                prefix = f"{index}."
+                state = {name.removeprefix(prefix): v for name, v in tensors.items() if name.startswith(prefix)}
+                member.load_state_dict(state)
+                members.append(member.eval())
+            low, high, names = record["box"]
+            least, largest, roughest = (float(value) for value in record["range"])
+            sensors = tensors["sensors"].numpy().astype(np.float64)
+            box = Box(tuple(low), tuple(high), tuple(names))
+            return cls(members, sensors, box, least, largest, roughest, str(record["about"]))
+        except (KeyError, TypeError, ValueError, RuntimeError, UserError) as error:
+            raise UserError(f"{path}: damaged ({str(error).splitlines()[0][:120]}).") from None
+
+
+@torch.no_grad()
+def everywhere(
+    network: OperatorNetwork, u: Float[Array, "function sensor"], y: Float[Array, "point dim"]
+) -> Float[Array, "function point"]:
+    """The network's output of every function at every place, in blocks that fit in memory."""
+    places = torch.from_numpy(np.asarray(y, np.float32))
+    parts = torch.from_numpy(np.asarray(u, np.float32)).split(max(1, BLOCK // max(1, len(y))))
+    return torch.cat([network.everywhere(part, places) for part in parts]).numpy().astype(np.float64)

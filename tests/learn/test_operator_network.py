@@ -1,0 +1,86 @@
+"""DeepONet: its formula by hand, stacked and hard variants, members of an ensemble against members alone."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from wheatstone.learn.models.operator_network import Ensemble, OperatorNetwork, OperatorNetworkConfig, Scaling
+
+CFG = OperatorNetworkConfig(sensors=5, dim=1, width=4, depth=2)
+U, Y = torch.randn(6, 5, generator=torch.Generator().manual_seed(1)), torch.linspace(0, 1, 6)[:, None]
+
+
+def network(seed: int = 0, scaling: Scaling | None = None, **changes: object) -> OperatorNetwork:
+    cfg = dataclasses.replace(CFG, **changes)
+    return OperatorNetwork(cfg, torch.Generator().manual_seed(seed), scaling)
+
+
+def test_it_is_the_dot_product_of_branch_and_trunk() -> None:
+    net = network()
+    b = torch.relu(U @ net.branch.weights[0].T) @ net.branch.weights[1].T
+    t = torch.relu(torch.relu(Y @ net.trunk.weights[0].T) @ net.trunk.weights[1].T)
+    assert torch.allclose(net(U, Y), (b * t).sum(-1), atol=1e-6)
+    assert net.parameter_count() == (5 * 4 + 4) + (4 * 4 + 4) + (1 * 4 + 4) + (4 * 4 + 4) + 1
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"kind": "fnn"}, {"stacked": True}, {"stacked": True, "depth": 1}, {"stacked": True, "depth": 3},
+                {"fourier": 3}, {"hard": "start"}, {"bias": False}], ids=str)  # fmt: skip
+def test_rows_and_everywhere_agree(changes) -> None:
+    net = network(**changes)
+    whole = net.everywhere(U, Y)
+    assert whole.shape == (6, 6)
+    assert torch.allclose(whole.diagonal(), net(U, Y), atol=1e-6)
+
+
+def test_stacked_is_one_branch_network_for_each_product() -> None:
+    net = network(stacked=True)
+    for k in range(4):
+        hidden = torch.relu(U @ net.branch.weights[0][k] + net.branch.biases[0][k])
+        alone = hidden @ net.branch.weights[1][k] + net.branch.biases[1][k]
+        assert torch.allclose(net.coefficients(U)[:, k], alone[:, 0], atol=1e-6)
+
+
+def test_hard_conditions_are_exact() -> None:
+    net = network(hard="start", scaling=Scaling((2.0,), (4.0,)))
+    assert net(U[:1], torch.tensor([[2.0]])).item() == 0.0
+    flat = network(dim=2, hard="edges")
+    edges = torch.tensor([[0.0, 0.5], [1.0, 0.5], [0.5, 0.0]])
+    assert torch.equal(flat.everywhere(U, edges), torch.zeros(6, 3))
+    assert flat.everywhere(U, torch.tensor([[0.5, 0.5]])).abs().min() > 0
+
+
+def test_scaling_changes_units_and_nothing_else() -> None:
+    plain = network()
+    scaled = network(scaling=Scaling((0.0,), (10.0,), 1.0, 2.0, 5.0, 3.0))
+    scaled.load_state_dict(scaled.state_dict() | dict(plain.named_parameters()))
+    assert torch.allclose(scaled(2 * U + 1, 10 * Y), 3 * plain(U, Y) + 5, atol=1e-5)
+
+
+def test_members_of_an_ensemble_train_as_they_would_alone() -> None:
+    target = torch.randn(6, generator=torch.Generator().manual_seed(2))
+    ensemble = Ensemble([network(0), network(1)])
+    alone = [network(0), network(1)]
+
+    def step(net: torch.nn.Module, adam: torch.optim.Optimizer) -> None:
+        adam.zero_grad()
+        error = (net(U, Y) - target).square()
+        (error.mean(1).sum() if error.ndim == 2 else error.mean()).backward()
+        adam.step()
+
+    adams = [torch.optim.Adam(net.parameters(), 0.01) for net in (ensemble, *alone)]
+    for _ in range(5):
+        for net, adam in zip((ensemble, *alone), adams, strict=True):
+            step(net, adam)
+    whole = ensemble.everywhere(U, Y)
+    assert torch.allclose(whole, torch.stack([one.everywhere(U, Y) for one in ensemble.members()]), atol=1e-6)
+    for member, single in zip(ensemble.members(), alone, strict=True):
+        assert torch.allclose(member(U, Y), single(U, Y), atol=1e-5)
+
+
+def test_weights_are_drawn_from_the_generator_alone() -> None:
+    assert torch.equal(network(3)(U, Y), network(3)(U, Y))
+    assert not torch.equal(network(3)(U, Y), network(4)(U, Y))
