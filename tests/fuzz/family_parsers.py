@@ -20,6 +20,7 @@ from wheatstone.domains.electronic.analog.testbench import Testbench
 from wheatstone.domains.electronic.logic.aiger import read_aiger
 from wheatstone.domains.electronic.logic.blif import read_blif
 from wheatstone.domains.logic import theory
+from wheatstone.domains.physics.trajectories import motion, read_trajectories
 from wheatstone.domains.quantum.hamiltonian import read_hamiltonian
 from wheatstone.domains.quantum.qasm import read_circuit
 from wheatstone.domains.routing.checkpoints import read_config, read_samples
@@ -80,6 +81,21 @@ def _arrays() -> list[bytes]:
     return [packed.getvalue(), save(arrays)]
 
 
+def _orbits(path: Path) -> None:
+    """Trajectories with their derivatives."""
+    for one in read_trajectories(path, allow_uneven=True):
+        motion(one)
+
+
+def _orbit_files() -> list[bytes]:
+    """A short orbit as a table and as arrays."""
+    t = np.linspace(0, 1, 14)
+    packed = io.BytesIO()
+    np.savez(packed, t=t, q=t**2, p=t)
+    rows = "".join(f"{value:.3f},{value**2:.4f},{value:.3f}\n" for value in t)
+    return [f"t,q1,p1\n{rows}".encode(), packed.getvalue()]
+
+
 def _words(data: bytes, _folder: Path) -> None:
     text = data.decode("utf-8", errors="replace")
     for read in (parse_premise, parse_questions):
@@ -119,5 +135,7 @@ def family_readers() -> dict[str, tuple[Callable[[bytes, Path], object], list[by
             _words,
             [b'A causes B. "C D" causes B. Are A and "C D" d-separated given {B}?', b"Does A cause B?"],
         ),
+        "orbits": (_file("a.csv", _orbits), _orbit_files()[:1]),
+        "orbits-npz": (_file("a.npz", _orbits), _orbit_files()[1:]),
         "pairs": (_file("pairs.txt", load_pairs), [b"IN: jump twice OUT: I_JUMP I_JUMP\n", b"a b\tc d\n"]),
     }

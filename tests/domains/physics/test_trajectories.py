@@ -139,7 +139,11 @@ def test_pickled_and_foreign_files_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", t=T, q=np.array([object()] * 61), p=T)
     (tmp_path / "b.npz").write_text("t,q,p\n")
     (tmp_path / "c.csv").write_bytes(b"\xff\xfe\x00")
-    for name, message in (("a.npz", "not an .npz archive"), ("b.npz", "not an .npz archive"), ("c.csv", "not UTF-8")):
+    for name, message in (
+        ("a.npz", "no archive of plain arrays"),
+        ("b.npz", "no archive of plain arrays"),
+        ("c.csv", "not UTF-8"),
+    ):
         with pytest.raises(UserError, match=message):
             read_trajectories(tmp_path / name)
 

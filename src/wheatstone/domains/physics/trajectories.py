@@ -15,7 +15,6 @@ import csv
 import io
 import math
 import re
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ import numpy as np
 from wheatstone.bench.errors import Fault, InputError, UserError
 from wheatstone.bench.extras import need
 from wheatstone.bench.files import write_atomically
+from wheatstone.domains.archives import read_archive
 from wheatstone.domains.physics.hamiltonian import Array
 
 FEWEST = 12
@@ -213,13 +213,7 @@ def _number(cell: str, place: Fault, faults: list[Fault]) -> float:
 
 def _read_npz(path: Path, q_columns: Sequence[str], p_columns: Sequence[str]) -> list[_Read]:
     name = path.name
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            stored: dict[str, Any] = {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError) as fault:
-        if isinstance(fault, OSError) and fault.errno is not None:
-            raise
-        raise UserError(f"{name}: not an .npz archive of plain numbers ({fault}).") from None
+    stored = read_archive(path.read_bytes(), name, MOST_BYTES)
     chosen = {"q": q_columns or ("q",), "p": p_columns or ("p",), "t": ("t",)}
     arrays: dict[str, Array] = {}
     for kind, keys in chosen.items():

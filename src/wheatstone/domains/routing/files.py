@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import math
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +25,7 @@ from typing import Any, cast
 import numpy as np
 
 from wheatstone.bench.errors import Fault, InputError, UserError
+from wheatstone.domains.archives import read_archive
 from wheatstone.domains.routing.traces import Trace, dense, names
 
 ENDINGS = (".jsonl", ".jsonl.gz", ".npz", ".safetensors")
@@ -55,7 +55,7 @@ def read_log(path: Path) -> Trace:
         raise UserError(f"{path}: the ending '{path.suffix}' names no format. Use {', '.join(ENDINGS)}.")
     if name.endswith((".jsonl", ".jsonl.gz")):
         return _from_lines(read_bytes(path), str(path))
-    arrays = _npz(path) if name.endswith(".npz") else _safetensors(path)
+    arrays = read_archive(read_bytes(path), str(path), MAX_BYTES) if name.endswith(".npz") else _safetensors(path)
     return _from_arrays(arrays, str(path))
 
 
@@ -222,43 +222,6 @@ def _fault_of_embedding(embedding: Array, n_layer: int, n_expert: int | None) ->
         wanted = f"[{n_layer}, {'n_expert' if n_expert is None else n_expert}, d_model]"
         return f"got shape {list(shape)}, must be {wanted}: the routers' rows."
     return None if np.isfinite(embedding).all() else "has values that are not finite."
-
-
-def _npz(path: Path) -> dict[str, Array]:
-    import io
-    import zipfile
-
-    content = read_bytes(path)
-    if content[:6] == b"\x93NUMPY":
-        raise UserError(f"{path}: no archive of named arrays. Write it with numpy.savez.")
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            members = archive.infolist()
-            if sum(member.file_size for member in members) > MAX_BYTES:
-                raise UserError(f"{path}: unpacks to more than {MAX_BYTES // 2**30} GB, which is the limit.")
-            return {member.filename.removesuffix(".npy"): _array(archive.read(member)) for member in members}
-    except (ValueError, OSError, EOFError, KeyError, RuntimeError, NotImplementedError) as error:
-        why = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: damaged, or no archive of plain arrays ({why}).") from None
-    except (zipfile.BadZipFile, zlib.error) as error:
-        why = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: damaged, or no archive of plain arrays ({why}).") from None
-
-
-def _array(content: bytes) -> Array:
-    """The array of a `.npy` file. Raises ValueError where it holds objects, or less than it says."""
-    import io
-
-    stream = io.BytesIO(content)
-    version = np.lib.format.read_magic(stream)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(stream)
-    if dtype.hasobject:
-        raise ValueError("objects, which only pickle can hold")
-    if math.prod(shape) * dtype.itemsize > len(content):
-        raise ValueError(f"says that it holds {list(shape)} values, and is {len(content)} bytes long")
-    stream.seek(0)
-    return np.lib.format.read_array(stream)
 
 
 def _safetensors(path: Path) -> dict[str, Array]:
