@@ -47,8 +47,6 @@ class MetaGradient(NamedTuple):
     """What an outer optimiser needs of one batch of tasks."""
 
     gradients: dict[str, Tensor]
-    before: Tensor
-    """Mean query loss of the parameters as they are."""
     after: Tensor
     """Mean query loss of the adapted copies."""
 
@@ -133,9 +131,7 @@ def meta_gradient(
                 for name, start in held.items():
                     moved[name] = moved[name] + (start - adapted[name].mean(0)) / inner.lr
         gradients = moved
-    with torch.no_grad():
-        before = vmap(loss, in_dims=(None, 0))(held, query).mean()
-    return MetaGradient(dict(gradients), before, after.detach())
+    return MetaGradient(dict(gradients), after.detach())
 
 
 def joint_gradient(loss: Loss, parameters: Parameters, data: Any) -> tuple[Tensor, dict[str, Tensor]]:

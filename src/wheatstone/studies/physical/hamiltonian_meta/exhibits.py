@@ -88,7 +88,6 @@ def _adapting(run: Run, done: Sequence[str], arms: Mapping[str, str], name: str,
             "relative error of the field",
             [line for line in lines if line.x],
             log_x=True,
-            log_y=True,
             caption=f"On {run.base_config['shots']} points of an orbit; error on other points, median over tasks. "
             "Each start has, for each number of steps, the learning rate that was best on other tasks of this system. "
             "Lines are geometric means over seeds, bands 95 % t intervals of the logarithm.",
@@ -290,7 +289,7 @@ def _domains(run: Run, done: Sequence[str]) -> list[Exhibit]:
         names = found[0]["systems"]
         n = len(names)
         means = [
-            [sum(_number(one["cka"][row][column]) for one in found) / len(found) for column in range(n)]
+            [sum(1 - _number(one["cka"][row][column]) for one in found) / len(found) for column in range(n)]
             for row in range(n)
         ]
         shown.append(
@@ -302,8 +301,10 @@ def _domains(run: Run, done: Sequence[str]) -> list[Exhibit]:
                 names,
                 names,
                 means,
-                "linear CKA",
-                caption="Pairs of tasks, on the same states of all systems; on the diagonal two tasks of one system.",
+                "1 - linear CKA",
+                value_range=(0, max([1e-6, *(value for row in means for value in row if value == value)])),
+                caption="How unlike the features are: pairs of tasks, on the same states of all systems, after the "
+                "inner loop; on the diagonal two tasks of one system. Reported as it is, no claim is attached.",
             )
         )
     return shown

@@ -19,6 +19,7 @@ from wheatstone.interp.similarity import linear_cka
 from wheatstone.learn.meta import InnerLoop, MetaLearner, Parameters, adapt_each, parameters_of
 from wheatstone.learn.models.hamiltonian import AXES, GraphConfig, GraphHamiltonian
 from wheatstone.studies.physical.hamiltonian_meta.config import Config
+from wheatstone.studies.physical.hamiltonian_meta.fitting import MODEL, save_model
 from wheatstone.studies.physical.hamiltonian_meta.learning import (
     Network,
     activations_of,
@@ -54,7 +55,6 @@ PER_SYSTEM = 4
 """Tasks of each system whose adapted networks are compared."""
 PROBES = 64
 """States of each system on which they are compared."""
-MODEL = "model.safetensors"
 
 
 class Trained(NamedTuple):
@@ -73,7 +73,7 @@ def run(trial: Trial[Config]) -> Mapping[str, float]:
     init = torch.Generator().manual_seed(trial.seed_for("init"))
     network = make_network(config.network, GraphConfig(config.width, config.layers), init)
     trained = train(trial, network, nodes)
-    trial.save_tensors(MODEL, {**trained.parameters, "layers": torch.tensor(config.layers)})
+    save_model(trial.file(MODEL), network, trained.parameters, nodes)
     test = draw_test(config, config.test_tasks, trial.rng("test"), nodes)
     validation = draw_test(config, config.validation_tasks, trial.rng("validation"), nodes)
     steps = [step for step in STEPS if step <= config.adapt_steps]

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wheatstone.bench.checkpoint import read_tensors
+from wheatstone.bench.checkpoint import read_tensors, write_tensors
 from wheatstone.bench.errors import UserError
 from wheatstone.domains.physics.hamiltonian import Array
 from wheatstone.domains.physics.rollout import rollout, trajectory_error
@@ -41,6 +41,8 @@ class Model(NamedTuple):
 
     network: Network
     parameters: dict[str, Tensor]
+    particles: int
+    """Most particles of a system that it was trained on; a single one sends no messages."""
 
 
 @dataclass(frozen=True)
@@ -107,12 +109,19 @@ def read_model(place: Path) -> Model:
     stored, _ = read_tensors(file)
     try:
         width, layers = int(stored["embed.weight"].shape[0]), int(stored.pop("layers"))
+        particles = int(stored.pop("particles"))
         kind = "hamiltonian" if stored["readout.weight"].shape[0] == 1 else "vector_field"
         network = make_network(kind, GraphConfig(width, layers), torch.Generator())
         network.load_state_dict(stored)
     except (KeyError, RuntimeError, AttributeError, IndexError):
         raise UserError(f"{file}: not a network of hamiltonian-meta.") from None
-    return Model(network, {name: value.detach() for name, value in network.named_parameters()})
+    return Model(network, {name: value.detach() for name, value in network.named_parameters()}, particles)
+
+
+def save_model(file: Path, network: Network, parameters: Parameters, particles: int) -> None:
+    """Stores what `read_model` reads."""
+    sizes = {"layers": torch.tensor(network.cfg.layers), "particles": torch.tensor(particles)}
+    write_tensors(file, {**parameters, **sizes}, {})
 
 
 def prepare(

@@ -81,9 +81,7 @@ def adapt(
         )
 
     import numpy as np
-    import torch
 
-    from wheatstone.bench.checkpoint import write_tensors
     from wheatstone.learn.models.hamiltonian import GraphHamiltonian
     from wheatstone.studies.physical.hamiltonian_meta.fitting import (
         adapt_to,
@@ -91,12 +89,14 @@ def adapt(
         prepare,
         random_start,
         read_model,
+        save_model,
     )
 
     prepared = prepare(recorded, particles, shots, np.random.default_rng(seed), trajectories.name, scaled=not no_scale)
     trained = read_model(model)
     is_hamiltonian = isinstance(trained.network, GraphHamiltonian)
-    _describe(trajectories.name, sum(len(one.t) for one in recorded), particles, widths[0] // particles, prepared)
+    rows = sum(len(one.t) for one in recorded)
+    _describe(trajectories.name, rows, particles, widths[0] // particles, trained.particles, prepared)
     adapted = adapt_to(trained.network, trained.parameters, prepared, steps, lr)
     kind = "hamiltonian" if is_hamiltonian else "vector_field"
     fresh, start = random_start(trained.network, kind, seed)
@@ -117,12 +117,12 @@ def adapt(
     place = out or trajectories.with_suffix(".png")
     _draw(place, prepared, found, other)
     if save is not None:
-        write_tensors(save, {**adapted.parameters, "layers": torch.tensor(trained.network.cfg.layers)}, {})
+        save_model(save, trained.network, adapted.parameters, max(particles, trained.particles))
         print(f"{save}: the adapted network (it works in the scaled units above)")
     return 0
 
 
-def _describe(name: str, rows: int, particles: int, axes: int, prepared: Prepared) -> None:
+def _describe(name: str, rows: int, particles: int, axes: int, trained_on: int, prepared: Prepared) -> None:
     scale = prepared.scale
     known = (
         f"derivatives by smoothing splines, estimated error {100 * prepared.spline_error:.2g} %"
@@ -141,10 +141,10 @@ def _describe(name: str, rows: int, particles: int, axes: int, prepared: Prepare
             "give columns dq..., dp....",
             file=sys.stderr,
         )
-    if particles > 1:
+    if particles > 1 == trained_on:
         print(
-            "note: a network that was trained on single particles has never sent a message; train with two-body or "
-            "three-body among --config.systems.",
+            "note: this network was trained on single particles and has never sent a message. Train one with two-body "
+            "or three-body among --config.systems.",
             file=sys.stderr,
         )
 
