@@ -28,6 +28,7 @@ ORDER = (
     "path_patching",
     "transcoder_step",
     "meta_step",
+    "deeponet_step",
     "data_generation",
     "aqc_objective",
     "generation",
