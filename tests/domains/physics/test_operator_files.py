@@ -111,9 +111,15 @@ def test_one_column_is_the_sensors(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("t,u\n0,1\n1,x\n", r"u\.csv:3 field 'u': 'x' is no finite number"),
-     ("0,1\n1,2\n1,3\n", r"u\.csv:3.*1 comes after 1"), ("0,1\n1\n", r"u\.csv:2: 1 columns"), ("t,u\n", "no numbers"), ("0,1\n1,nan\n", r"u\.csv:2.*'nan'")],
-    ids=str)  # fmt: skip
+    [
+        ("t,u\n0,1\n1,x\n", r"u\.csv:3 field 'u': 'x' is no finite number"),
+        ("0,1\n1,2\n1,3\n", r"u\.csv:3.*1 comes after 1"),
+        ("0,1\n1\n", r"u\.csv:2: 1 columns"),
+        ("t,u\n", "no numbers"),
+        ("0,1\n1,nan\n", r"u\.csv:2.*'nan'"),
+    ],
+    ids=str,
+)
 def test_broken_tables_name_the_line(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         read_waveforms(table(tmp_path, text))

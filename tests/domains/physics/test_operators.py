@@ -85,8 +85,14 @@ def test_a_function_without_solution_is_named() -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [({"texts": []}, "no equation"), ({"texts": ["s3"]}, "unknown name 's3'"),
-     ({"texts": ["s"], "horizon": 0.0}, "last time"), ({"texts": ["s"], "start": [1.0, 2.0]}, "2 initial values for 1 equations")], ids=str)  # fmt: skip
+    [
+        ({"texts": []}, "no equation"),
+        ({"texts": ["s3"]}, "unknown name 's3'"),
+        ({"texts": ["s"], "horizon": 0.0}, "last time"),
+        ({"texts": ["s"], "start": [1.0, 2.0]}, "2 initial values for 1 equations"),
+    ],
+    ids=str,
+)
 def test_equations_with_faults_are_refused(arguments, message) -> None:
     with pytest.raises(UserError, match=message):
         Ode.of(**arguments)

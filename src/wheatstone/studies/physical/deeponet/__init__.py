@@ -1,0 +1,1 @@
+"""Networks that learn operators: DeepONet beside fully connected networks and linear methods."""

@@ -1,0 +1,217 @@
+"""The data of a trial: training triples, test functions they share nothing with, and functions of other kinds.
+
+Labels come from the operator and the function, never from the sensors: with another number of sensors they are the
+same. Every arm of a seed draws the same functions.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from wheatstone.bench.errors import UserError
+from wheatstone.bench.run import Trial
+from wheatstone.domains.physics.function_spaces import NAMED, Array, FunctionBatch, FunctionSpace, named_functions
+from wheatstone.domains.physics.operators import Box, Operator, same_for_all
+from wheatstone.domains.physics.triples import Triples, read_triples, split_by_function
+from wheatstone.domains.physics.waveforms import read_waveforms
+from wheatstone.studies.physical.deeponet.config import Config
+
+NETLIST, TRIPLES, DRIVES = "netlist", "triples", "drives"
+"""Inputs of a run: a user's own netlist, labelled data, or input functions."""
+CIRCUITS = Path(__file__).parent / "circuits"
+SHORTER, LONGER = 0.5, 2.5
+"""Correlation lengths of the functions of other kinds, over that of training."""
+N_OTHER = 100
+"""Functions of each other kind."""
+HELD_OUT = 0.2
+"""Share of a user's functions that are the test."""
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Everything that a method may see, and what it is judged on.
+
+    Attributes:
+        operator: None for labelled data of a user.
+        box: domain of the output.
+        span: places of the first and the last sensor, in the input's unit.
+        inputs: training functions; None for labelled data.
+        held: test functions; None likewise.
+        train: training triples with `sensors` sensors.
+        test: test functions, at the same places for all where there is an operator.
+        others: functions of other kinds by name, labelled as the test is.
+        scale: (factor, addend) from a function's values to what the operator is driven with.
+    """
+
+    operator: Operator | None
+    box: Box
+    sensors: Float[Array, " sensor"]
+    inputs: FunctionBatch | None
+    held: FunctionBatch | None
+    train: Triples
+    test: Triples
+    others: dict[str, Triples]
+    scale: tuple[float, float]
+
+    def with_sensors(self, m: int) -> Problem:
+        """The same functions, places and labels seen through m sensors. Needs an operator."""
+        assert self.inputs is not None
+        assert self.held is not None
+        unit = np.linspace(0.0, 1.0, m)
+        sensors = self.sensors[0] + unit * (self.sensors[-1] - self.sensors[0])
+        train, test = (
+            Triples(self.seen(functions, unit), part.y, part.s)
+            for functions, part in ((self.inputs, self.train), (self.held, self.test))
+        )
+        return Problem(self.operator, self.box, sensors, self.inputs, self.held, train, test, {}, self.scale)
+
+    def seen(self, functions: FunctionBatch, unit: Float[Array, " sensor"]) -> Float[Array, "function sensor"]:
+        """What sensors at places in [0, 1] see of functions."""
+        return self.scale[0] * functions.at(unit) + self.scale[1]
+
+    @functools.cached_property
+    def unit_sensors(self) -> Float[Array, " sensor"]:
+        """The sensors on [0, 1]."""
+        return (self.sensors - self.sensors[0]) / (self.sensors[-1] - self.sensors[0])
+
+
+def make_problem(trial: Trial[Config]) -> Problem:
+    """The data of a trial. Raises UserError for an operator without answer, or a user's file with faults."""
+    config = trial.config
+    if config.operator == "triples":
+        return _from_file(trial)
+    operator = make_operator(trial)
+    inputs, held = _functions(trial)
+    places = operator.even_points(config.test_points)
+    if config.aligned:
+        y = same_for_all(operator.even_points(config.points), len(inputs))
+    else:
+        y = operator.random_points(len(inputs), config.points, trial.rng("places"))
+    unit = np.linspace(0.0, 1.0, config.sensors)
+    scale = (config.amplitude, config.offset) if config.operator == "circuit" else (1.0, 0.0)
+    others: dict[str, FunctionBatch] = {}
+    if DRIVES not in trial.run.inputs:
+        for name, factor in (("shorter", SHORTER), ("longer", LONGER)):
+            others[name] = _space(config, factor).sample(min(N_OTHER, config.n_test), trial.rng(name))
+    if operator.box.names[0].startswith("t") and config.operator != "circuit":
+        others["named"] = named_functions(config.resolution)
+
+    def labelled(functions: FunctionBatch, y: Array) -> Triples:
+        seen = scale[0] * functions.at(unit) + scale[1]
+        return Triples(seen, y, operator.label(functions, y))
+
+    return Problem(
+        operator,
+        operator.box,
+        unit * operator.input_span,
+        inputs,
+        held,
+        labelled(inputs, y),
+        labelled(held, same_for_all(places, len(held))),
+        {name: labelled(one, same_for_all(places, len(one))) for name, one in others.items()},
+        scale,
+    )
+
+
+def make_operator(trial: Trial[Config]) -> Operator:
+    """The operator of a trial's config. Raises UserError for a formula or netlist with faults."""
+    from wheatstone.domains.physics.operators.legendre import Legendre
+    from wheatstone.domains.physics.operators.ode import EXAMPLES, Ode
+    from wheatstone.domains.physics.operators.reaction import DiffusionReaction
+
+    config = trial.config
+    match config.operator:
+        case "equations":
+            return own_equations(config)
+        case "antiderivative" | "riccati" | "pendulum":
+            return Ode.of(EXAMPLES[config.operator], config.horizon)
+        case "reaction":
+            return DiffusionReaction(horizon=config.horizon)
+        case "legendre":
+            return Legendre()
+        case "circuit":
+            path = trial.input(NETLIST) if NETLIST in trial.run.inputs else CIRCUITS / f"{config.netlist}.cir"
+            return make_circuit(config, path)
+        case "triples":
+            raise UserError("labelled data have no operator.")
+
+
+def make_circuit(config: Config, path: Path) -> Operator:
+    """The operator of a netlist. Raises UserError."""
+    from wheatstone.domains.electronic.analog.netlist import read_netlist
+    from wheatstone.domains.physics.operators.circuit import Circuit
+
+    netlist = read_netlist(path)
+    return Circuit(netlist, config.source, config.probe, config.horizon, config.amplitude, config.offset)
+
+
+def own_equations(config: Config) -> Operator:
+    """The operator of a user's equations. Raises UserError."""
+    from wheatstone.domains.physics.operators.ode import Ode
+
+    texts = [text.strip() for text in config.formula.split(";")]
+    try:
+        start = [float(word) for word in config.start.split(";")] if config.start else []
+    except ValueError:
+        raise UserError(f"--start: got '{config.start}', must be numbers separated by ';'.") from None
+    return Ode.of(texts, config.horizon, start, "--ode")
+
+
+def drives_of(path: Path, horizon: float, addend: float, factor: float) -> FunctionBatch:
+    """A user's own input functions, on [0, 1] and in units of the drive. Raises UserError."""
+    waves = read_waveforms(path)
+    if waves.time is None or len(waves.values) < 10:
+        found = "no column of times" if waves.time is None else f"{len(waves.values)} functions"
+        raise UserError(
+            f"{path.name}: {found}. Training functions are columns beside a first one of times, at least 10."
+        )
+    if waves.time[0] > 0 or waves.time[-1] < horizon * (1 - 1e-9):
+        raise UserError(
+            f"{path.name}: times run from {waves.time[0]:g} to {waves.time[-1]:g}, needed: 0 to {horizon:g}."
+        )
+    kept = np.linspace(0, horizon, max(200, len(waves.time)))
+    values = np.stack([np.interp(kept, waves.time, row) for row in waves.values])
+    return FunctionBatch(kept / horizon, (values - addend) / factor)
+
+
+def _space(config: Config, factor: float = 1.0) -> FunctionSpace:
+    # The drive of a netlist is scaled by the operator, other functions by their space.
+    amplitude = 1.0 if config.operator == "circuit" else config.amplitude
+    return FunctionSpace(config.space, config.length * factor, config.resolution, amplitude)
+
+
+def _functions(trial: Trial[Config]) -> tuple[FunctionBatch, FunctionBatch]:
+    """Training and test functions."""
+    config = trial.config
+    if DRIVES in trial.run.inputs:
+        scale = (config.offset, config.amplitude) if config.operator == "circuit" else (0.0, 1.0)
+        drives = drives_of(trial.input(DRIVES), config.horizon, *scale)
+        order = trial.rng("split").permutation(len(drives))
+        cut = max(1, round(HELD_OUT * len(order)))
+        return drives[order[cut:]], drives[order[:cut]]
+    space = _space(config)
+    n = config.n_functions
+    if config.method in ("functions", "points"):
+        n = max(n, *_whole(config.sweep_functions))
+    return space.sample(n, trial.rng("functions")), space.sample(config.n_test, trial.rng("test functions"))
+
+
+def _whole(text: str) -> list[int]:
+    return [int(word) for word in text.split(",")]
+
+
+def _from_file(trial: Trial[Config]) -> Problem:
+    found = read_triples(trial.input(TRIPLES))
+    halves = split_by_function(found.triples, HELD_OUT, trial.rng("split"))
+    flat = found.triples.y.reshape(-1, found.triples.y.shape[-1])
+    names = tuple(f"y{at + 1}" for at in range(flat.shape[1])) if flat.shape[1] > 1 else ("y",)
+    box = Box(tuple(flat.min(0).tolist()), tuple(flat.max(0).tolist()), names)
+    return Problem(None, box, found.sensors, None, None, halves.train, halves.test, {}, (1.0, 0.0))
+
+
+NAMES = tuple(NAMED)
