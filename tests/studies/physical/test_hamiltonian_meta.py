@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from wheatstone.bench.errors import UserError
+from wheatstone.bench.exhibit import Bars, Heatmap, Lines
 from wheatstone.bench.registry import load
 from wheatstone.bench.run import Run
 from wheatstone.bench.work import Task, perform
@@ -22,6 +23,7 @@ from wheatstone.domains.physics.trajectories import Recorded, write_trajectories
 from wheatstone.learn.meta import parameters_of
 from wheatstone.learn.models.hamiltonian import GraphConfig
 from wheatstone.studies.physical.hamiltonian_meta.config import Config
+from wheatstone.studies.physical.hamiltonian_meta.exhibits import exhibits
 from wheatstone.studies.physical.hamiltonian_meta.fitting import prepare, read_model
 from wheatstone.studies.physical.hamiltonian_meta.learning import (
     RATES,
@@ -32,7 +34,13 @@ from wheatstone.studies.physical.hamiltonian_meta.learning import (
     make_network,
 )
 from wheatstone.studies.physical.hamiltonian_meta.study import SMOKE
-from wheatstone.studies.physical.hamiltonian_meta.tasks import draw_pool, draw_test, n_particles, training_systems
+from wheatstone.studies.physical.hamiltonian_meta.tasks import (
+    check,
+    draw_pool,
+    draw_test,
+    n_particles,
+    training_systems,
+)
 
 DATA = Path(__file__).parents[2] / "data" / "hamiltonian-meta"
 
@@ -59,9 +67,12 @@ def test_the_held_out_system_is_not_trained_on() -> None:
         ({"systems": "magnetic-mirror"}, "nothing to train on"),
         ({"systems": "spring,spring"}, "names a system twice"),
         ({"systems": "sprung"}, "Did you mean 'spring'"),
+        ({"held_out": "pendulm"}, "Did you mean 'pendulum'"),
+        ({"shots": 101}, "support and query need 202 states, a trajectory has --samples 200"),
+        ({"potential": "x**2 + p"}, "depends on the momentum p"),
     ):
         with pytest.raises(UserError, match=message):
-            training_systems(Config(**changes))  # pyright: ignore[reportArgumentType]
+            check(Config(**changes))  # pyright: ignore[reportArgumentType]
 
 
 def test_tasks_conflict_in_one_setting_and_agree_in_the_other() -> None:
@@ -178,6 +189,24 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return measured(tmp_path_factory.mktemp("run"), "pretrained", iterations=60, width=16, systems="spring,pendulum")[
         1
     ].path
+
+
+def test_figures_show_what_was_measured(trained: Path) -> None:
+    run = Run.open(trained)
+    measures = run.trial("pretrained", 0).measures() or {}
+    shown = {item.name: item for item in exhibits(run)}
+    curve = shown["adaptation"]
+    assert isinstance(curve, Lines)
+    (line,) = curve.lines
+    assert line.y[line.x.index(5.0)] == pytest.approx(10 ** measures["log_error_5"])
+    assert line.x[0] == 0.5
+    assert line.y[0] == pytest.approx(10 ** measures["log_error_0"])
+    layers = shown["layers"]
+    assert isinstance(layers, Bars)
+    assert layers.series[0].values[-1] == pytest.approx(measures["cka_last"])
+    heat = shown["domains-pretrained"]
+    assert isinstance(heat, Heatmap)
+    assert all(0 <= value <= 1 for row in heat.values for value in row)
 
 
 def duffing(path: Path, *, noise: float = 0.0, rows: int = 240) -> None:

@@ -35,6 +35,7 @@ from wheatstone.studies.physical.hamiltonian_meta.tasks import (
     Points,
     Pool,
     Test,
+    check,
     draw_pool,
     draw_test,
     held_out_system,
@@ -69,6 +70,7 @@ class Trained(NamedTuple):
 def run(trial: Trial[Config]) -> Mapping[str, float]:
     """Finds a start and measures how it adapts; training goes on from the last checkpoint after a kill."""
     need("scipy", extra="physical", to="run hamiltonian-meta")
+    check(trial.config)
     config, nodes = trial.config, n_particles(trial.config)
     init = torch.Generator().manual_seed(trial.seed_for("init"))
     network = make_network(config.network, GraphConfig(config.width, config.layers), init)

@@ -113,6 +113,17 @@ def training_systems(config: Config) -> list[HamiltonianSystem]:
     return kept[: config.n_training] if config.n_training else kept
 
 
+def check(config: Config) -> None:
+    """Raises UserError for settings that contradict each other, before anything is computed."""
+    if 2 * config.shots > config.samples:
+        raise UserError(
+            f"hamiltonian-meta --shots: got {config.shots}; support and query need {2 * config.shots} states, a "
+            f"trajectory has --samples {config.samples}."
+        )
+    training_systems(config)
+    held_out_system(config)
+
+
 def n_particles(config: Config) -> int:
     """Nodes of every graph of the trial: those of its largest system."""
     return max(system.n_particles for system in [*training_systems(config), held_out_system(config)])
