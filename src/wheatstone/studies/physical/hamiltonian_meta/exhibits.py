@@ -38,6 +38,8 @@ METHODS = {
 FIXED = {f"{arm}_fixed": label for arm, label in STARTS.items()}
 HELD_OUT = {"": "magnetic mirror", "_spring": "spring", "_pendulum": "pendulum", "_henon_heiles": "Hénon-Heiles"}
 DRAWN = ("meta", "pretrained", "scratch", "vector_field")
+TRUTH = "oracle"
+"""The true orbit and energy take the colour of the arm that was taught their law: no figure of theirs shows it."""
 LAYERS = ("embedding", "layer 1", "layer 2", "layer 3", "layer 4")
 
 
@@ -203,7 +205,7 @@ def _portraits(run: Run, done: Sequence[str]) -> list[Exhibit]:
     first = _artifacts(run, arms[0], "orbits")[0]
     steps = sorted(int(key.removeprefix("after_")) for key in first if key.startswith("after_"))
     for step in steps[:3]:
-        series = [ScatterSeries("true orbit", *_columns(first["true"], every=2))]
+        series = [ScatterSeries("true orbit", *_columns(first["true"], every=2), arm=TRUTH)]
         reach = 2 * max(abs(value) for row in first["true"] for value in row)
         for arm in arms:
             found = _artifacts(run, arm, "orbits")[0][f"after_{step}"]
@@ -235,7 +237,7 @@ def _slices(run: Run, done: Sequence[str]) -> list[Exhibit]:
     shown = list[Exhibit]()
     for axis, text in (("x", "position x"), ("p", "momentum p")):
         first = _artifacts(run, arms[0], "slices")[0][axis]
-        lines = [Line("true energy", first["at"], first["true"])]
+        lines = [Line("true energy", first["at"], first["true"], arm=TRUTH)]
         for arm in arms:
             found = _artifacts(run, arm, "slices")[0][axis]
             lines.append(Line(STARTS[arm], found["at"], found["learnt"], arm=arm))
