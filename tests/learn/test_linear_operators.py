@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from wheatstone.domains.physics.function_spaces import FunctionSpace
-from wheatstone.learn.linear_operators import LinearOperator, PodOperator
+from wheatstone.learn.linear_operators import LinearOperator, PodOperator, reduced
 
 RNG = np.random.default_rng
 FUNCTIONS = FunctionSpace(points=100, length=0.4).sample(300, RNG(0))
@@ -31,6 +31,15 @@ def test_components_solve_it_and_squares_of_it() -> None:
     squares = PodOperator(U[:250], S[:250] ** 2, RNG(2))
     assert squares.setting[0] >= 2
     assert relative(squares.everywhere(U[250:]), S[250:] ** 2) < 0.05
+
+
+def test_a_reduction_carries_the_outputs_and_knows_what_it_leaves() -> None:
+    linear, squares = (reduced(U[:250], s, 16, RNG(0)) for s in (S[:250], S[:250] ** 2))
+    x = np.concatenate([U[250:], np.ones((50, 1))], axis=1)
+    assert relative(linear.mean + x @ linear.ridge @ linear.modes, S[250:]) < 1e-3
+    assert linear.left.max() < 1e-3
+    assert squares.left[0] > 0.3
+    assert len(linear.modes) <= 16
 
 
 def test_ridge_cannot_learn_squares() -> None:

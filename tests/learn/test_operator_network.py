@@ -7,7 +7,14 @@ import dataclasses
 import pytest
 import torch
 
-from wheatstone.learn.models.operator_network import Ensemble, OperatorNetwork, OperatorNetworkConfig, Scaling
+from wheatstone.learn.models.operator_network import (
+    GRID,
+    Ensemble,
+    OperatorNetwork,
+    OperatorNetworkConfig,
+    Reduction,
+    Scaling,
+)
 
 CFG = OperatorNetworkConfig(sensors=5, dim=1, width=4, depth=2)
 U, Y = torch.randn(6, 5, generator=torch.Generator().manual_seed(1)), torch.linspace(0, 1, 6)[:, None]
@@ -58,6 +65,23 @@ def test_scaling_changes_units_and_nothing_else() -> None:
     scaled = network(scaling=Scaling((0.0,), (10.0,), 1.0, 2.0, 5.0, 3.0))
     scaled.load_state_dict(scaled.state_dict() | dict(plain.named_parameters()))
     assert torch.allclose(scaled(2 * U + 1, 10 * Y), 3 * plain(U, Y) + 5, atol=1e-5)
+
+
+def test_a_fixed_basis_starts_from_the_linear_map() -> None:
+    place = torch.linspace(0, 1, GRID)
+    basis = torch.stack([place, place.square(), torch.ones(GRID)])
+    ridge = torch.zeros(6, 2)
+    ridge[0, 0], ridge[-1, 1] = 2.0, 3.0  # coefficients 2 u_1 and 3
+    reduction = Reduction(basis, ridge, torch.zeros(2))
+    net = OperatorNetwork(dataclasses.replace(CFG, modes=2), torch.Generator().manual_seed(0), reduction=reduction)
+    expected = 2 * U[:, :1] * Y[:, 0] + 3 * Y[:, 0] ** 2 + 1
+    assert torch.allclose(net.everywhere(U, Y), expected, atol=1e-4)
+    assert torch.allclose(net(U, Y), expected.diagonal(), atol=1e-4)
+    ensemble = Ensemble([net, net])
+    assert torch.allclose(ensemble.everywhere(U, Y)[1], expected, atol=1e-4)
+    moved = OperatorNetwork(net.cfg, torch.Generator().manual_seed(0), reduction=dataclasses.replace(
+        reduction, left=torch.ones(2)))  # fmt: skip
+    assert not torch.allclose(moved.everywhere(U, Y), expected, atol=1e-2)
 
 
 def test_members_of_an_ensemble_train_as_they_would_alone() -> None:

@@ -120,6 +120,33 @@ class LinearOperator:
         return basis
 
 
+class Reduced(NamedTuple):
+    """The outputs' principal components, and ridge regression to their coefficients."""
+
+    mean: Float[Array, " point"]
+    modes: Float[Array, "mode point"]
+    """Scaled so that coefficients have unit variance over the training functions."""
+    ridge: Float[Array, "sensor_and_one mode"]
+    left: Float[Array, " mode"]
+    """Spread of what the linear map leaves of each coefficient, on functions that it was not fitted to."""
+
+
+def reduced(u: Float[Array, "function sensor"], s: Float[Array, "function point"], most: int,
+            rng: np.random.Generator) -> Reduced:  # fmt: skip
+    """A basis of at most `most` components of aligned outputs, which carry all but 1e-8 of their variance."""
+    outputs = components(s)
+    share = np.cumsum(outputs.scale**2) / (outputs.scale**2).sum()
+    n = min(most, int(np.searchsorted(share, 1 - 1e-8)) + 1, len(outputs.scale))
+    target = outputs.of(s, n)
+    x = np.concatenate([u, np.ones((len(u), 1))], axis=1)
+    fitted, tried = _split(len(u), rng)
+    errors = {ridge: x[tried] @ weights - target[tried] for ridge, weights in _ridges(x[fitted], target[fitted])}
+    ridge = min(errors, key=lambda one: float((errors[one] ** 2).sum()))
+    left = np.sqrt((errors[ridge] ** 2).mean(0))
+    modes = (outputs.axes[:, :n] * outputs.scale[:n]).T
+    return Reduced(outputs.mean, modes, dict(_ridges(x, target))[ridge], left)
+
+
 class PodOperator:
     """The `pod` method.
 

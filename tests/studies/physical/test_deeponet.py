@@ -186,6 +186,22 @@ def test_a_users_equation_is_learnt_and_answers(tmp_path: Path, capsys: pytest.C
     assert "warning: 1 place(s) outside" in capsys.readouterr().err
 
 
+def test_a_fixed_basis_needs_common_places(tmp_path: Path, run: Run) -> None:
+    from wheatstone.studies.physical.deeponet.experiment import reduction_of, scaling_of
+
+    at_odds = trial(run, "deeponet", trunk="components")
+    data = make_problem(at_odds)
+    with pytest.raises(UserError, match="--trunk components"):
+        reduction_of(at_odds, data, scaling_of(data, at_odds.config))
+    verbs.fit(ode="u", hard="start", control=False, model=tmp_path / "a.safetensors", out=tmp_path / "a", **FAST)
+    assert Surrogate.load(tmp_path / "a.safetensors").members[0].cfg.modes == 0
+    fast = {**FAST, "functions": 40}
+    verbs.fit(ode="u", control=False, model=tmp_path / "b.safetensors", out=tmp_path / "b", **fast)
+    assert Surrogate.load(tmp_path / "b.safetensors").members[0].cfg.modes > 0
+    linear, own = Run.open(tmp_path / "b"), Run.open(tmp_path / "a")
+    assert measure(linear, "own", "relative_l2") < 0.2 * measure(own, "own", "relative_l2")
+
+
 @pytest.mark.parametrize("aligned", [True, False])
 def test_a_users_triples_are_split_by_function(tmp_path: Path, aligned: bool) -> None:
     draw = np.random.default_rng(0)

@@ -5,8 +5,10 @@
                 branch is not. Stacked: each b_k is a network of its own, as in the theorem of Chen and Chen (1995).
     FNN         one network that eats sensors and place together
 
-Options beyond the paper: Fourier features of the place, outputs that are zero where the solution is known to be zero
-(both Lu et al., CMAME 393, 2022, arXiv:2111.05512), inputs and outputs in units of their spread.
+Options beyond the paper: Fourier features of the place, outputs that are zero where the solution is known to be zero,
+a fixed basis in place of the trunk, the outputs' own principal components (all three Lu et al., CMAME 393, 2022,
+arXiv:2111.05512), inputs and outputs in units of their spread. With a fixed basis the coefficients start from ridge
+regression (`Reduction`), and the branch learns what it leaves: that is ours.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
+GRID = 201
+"""Even places at which a fixed basis is stored."""
 Activation = Literal["relu", "tanh", "gelu", "silu"]
 Hard = Literal["none", "start", "edges"]
 ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
@@ -59,6 +63,8 @@ class OperatorNetworkConfig:
     hard: Hard = "none"
     """Where the output is zero by construction: nowhere, at the start (last coordinate), or there and at both ends of
     all others."""
+    modes: Annotated[int, Ge(0)] = 0
+    """Functions of a fixed basis in place of the trunk; 0 trains a trunk. For places of one coordinate."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,21 @@ class Scaling:
         for name in ("u_shift", "u_spread", "s_shift", "s_spread"):
             found[name] = torch.tensor(getattr(self, name), dtype=torch.float64)
         object.__setattr__(self, "tensors", {name: value.float() for name, value in found.items()})
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """A fixed basis, and a linear map to its coefficients: all in the units of the network (see `Scaling`).
+
+    Attributes:
+        basis: values at `GRID` even places of the unit interval; the last row has the coefficient 1.
+        ridge: from the sensors and a constant to the other rows' coefficients.
+        left: spread of the coefficients that the linear map leaves.
+    """
+
+    basis: Float[Tensor, "mode_and_mean place"]
+    ridge: Float[Tensor, "sensor_and_one mode"]
+    left: Float[Tensor, " mode"]
 
 
 class Layers(nn.Module):
@@ -127,6 +148,8 @@ class OperatorNetwork(nn.Module):
         cfg: its shape.
         init: draws the initial weights.
         scaling: units of its inputs and outputs; stored with the weights.
+        reduction: the fixed basis of a network with `modes`; stored with the weights, and zero until they are loaded
+            when not given.
     """
 
     low: Tensor
@@ -135,8 +158,17 @@ class OperatorNetwork(nn.Module):
     u_spread: Tensor
     s_shift: Tensor
     s_spread: Tensor
+    modes: Tensor
+    ridge: Tensor
+    left: Tensor
 
-    def __init__(self, cfg: OperatorNetworkConfig, init: torch.Generator, scaling: Scaling | None = None) -> None:
+    def __init__(
+        self,
+        cfg: OperatorNetworkConfig,
+        init: torch.Generator,
+        scaling: Scaling | None = None,
+        reduction: Reduction | None = None,
+    ) -> None:
         super().__init__()
         self.cfg = cfg
         scaling = scaling or Scaling((0.0,) * cfg.dim, (1.0,) * cfg.dim)
@@ -145,6 +177,14 @@ class OperatorNetwork(nn.Module):
         seen, hidden = cfg.dim * (1 + 2 * cfg.fourier), [cfg.width] * cfg.depth
         if cfg.kind == "fnn":
             self.whole = Layers([cfg.sensors + seen, *hidden, 1], cfg.activation, init)
+        elif cfg.modes:
+            self.branch = Layers([cfg.sensors, *hidden, cfg.modes], cfg.activation, init)
+            self.register_buffer("modes", torch.zeros(cfg.modes + 1, GRID) if reduction is None else reduction.basis)
+            self.register_buffer(
+                "ridge", torch.zeros(cfg.sensors + 1, cfg.modes) if reduction is None else reduction.ridge
+            )
+            self.register_buffer("left", torch.zeros(cfg.modes) if reduction is None else reduction.left)
+            self.b0 = None
         else:
             copies = cfg.width if cfg.stacked else 1
             branch = [cfg.sensors, *hidden[:-1], 1 if cfg.stacked else cfg.width]
@@ -154,10 +194,18 @@ class OperatorNetwork(nn.Module):
 
     def coefficients(self, u: Float[Tensor, "*batch sensor"]) -> Float[Tensor, "*batch product"]:
         """b_k of input functions."""
-        return self.branch((u - self.u_shift) / self.u_spread)
+        u = (u - self.u_shift) / self.u_spread
+        if not self.cfg.modes:
+            return self.branch(u)
+        linear = u @ self.ridge[:-1] + self.ridge[-1]
+        return torch.cat([linear + self.left * self.branch(u), torch.ones_like(u[..., :1])], dim=-1)
 
     def basis(self, y: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch product"]:
         """t_k at places."""
+        if self.cfg.modes:
+            at = self._unit(y) * (GRID - 1)
+            hats = (1 - (at - torch.arange(GRID, dtype=at.dtype, device=at.device)).abs()).clamp(min=0)
+            return hats @ self.modes.mT  # linear between the places of the grid
         return ACTIVATIONS[self.cfg.activation](self.trunk(self._features(y)))
 
     def forward(self, u: Float[Tensor, "batch sensor"], y: Float[Tensor, "batch dim"]) -> Float[Tensor, " batch"]:

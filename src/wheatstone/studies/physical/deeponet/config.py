@@ -77,6 +77,11 @@ class Config:
     """Harmonics of the place that the trunk sees as well."""
     hard: Hard = "none"
     """Where the output is zero by construction."""
+    trunk: Literal["network", "components"] = "network"
+    """A trained trunk, or the principal components of aligned outputs, whose coefficients start from ridge
+    regression."""
+    modes: Annotated[int, Ge(1)] = 32
+    """Components at most."""
     normalise: bool = False
     """Inputs and outputs in units of their spread over the training data."""
     loss: Literal["labels", "equation"] = "labels"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -15,8 +16,8 @@ from wheatstone.domains.physics.function_spaces import Array
 from wheatstone.domains.physics.operators import same_for_all
 from wheatstone.domains.physics.surrogate import Surrogate, everywhere
 from wheatstone.domains.physics.triples import Triples, shared_functions
-from wheatstone.learn.linear_operators import LinearOperator, PodOperator
-from wheatstone.learn.models.operator_network import Ensemble, OperatorNetwork, Scaling
+from wheatstone.learn.linear_operators import LinearOperator, PodOperator, reduced
+from wheatstone.learn.models.operator_network import GRID, Ensemble, OperatorNetwork, Reduction, Scaling
 from wheatstone.learn.regression import Regressed, Stages, log_slope
 from wheatstone.studies.physical.deeponet.config import Config, grid_points, numbers
 from wheatstone.studies.physical.deeponet.losses import equation_loss, function_loss, label_loss, rows_of
@@ -89,10 +90,13 @@ def _one(
 ) -> tuple[Judged, Regressed]:
     """One network, trained on the problem's triples."""
     config = trial.config
-    cfg = config.network(len(problem.box.low), len(problem.sensors), width)
     scaling = scaling_of(problem, config)
+    reduction = reduction_of(trial, problem, scaling)
+    cfg = config.network(len(problem.box.low), len(problem.sensors), width)
+    if reduction is not None:
+        cfg = dataclasses.replace(cfg, modes=len(reduction.left))
     init = torch.Generator().manual_seed(trial.seed_for(f"init {name.split('@')[0]}"))
-    model = OperatorNetwork(cfg, init, scaling)
+    model = OperatorNetwork(cfg, init, scaling, reduction)
     rows = rows_of(problem.train)
     n_row = len(rows.s)
     if config.loss == "equation":
@@ -144,8 +148,11 @@ def _ensemble(trial: Trial[Config], problem: Problem) -> Judged:
     """Several networks from different starts, trained at once."""
     config = trial.config
     cfg, scaling = config.network(len(problem.box.low), len(problem.sensors)), scaling_of(problem, config)
+    reduction = reduction_of(trial, problem, scaling)
+    if reduction is not None:
+        cfg = dataclasses.replace(cfg, modes=len(reduction.left))
     starts = [torch.Generator().manual_seed(trial.seed_for(f"init {at or ''}")) for at in range(config.members)]
-    ensemble = Ensemble([OperatorNetwork(cfg, init, scaling) for init in starts])
+    ensemble = Ensemble([OperatorNetwork(cfg, init, scaling, reduction) for init in starts])
     rows = rows_of(problem.train)
     if config.by_function and problem.train.is_aligned:
         loss, n_row = function_loss(rows, scaling.s_spread), len(problem.train)
@@ -324,6 +331,26 @@ def scaling_of(problem: Problem, config: Config) -> Scaling:
         shift,
         max(float(s.std()), 1e-30),
     )
+
+
+def reduction_of(trial: Trial[Config], problem: Problem, scaling: Scaling) -> Reduction | None:
+    """The fixed basis of a trial without a trunk. Raises UserError where outputs are not known at common places."""
+    config, train = trial.config, problem.train
+    if config.trunk == "network" or config.kind == "fnn":
+        return None
+    if not train.is_aligned or train.y.shape[-1] > 1 or config.hard != "none":
+        raise UserError(
+            "deeponet --trunk components: needs outputs at the same places of one coordinate for every function, and "
+            "no condition that is hard."
+        )
+    u = (train.u - scaling.u_shift) / scaling.u_spread
+    s = (train.s - scaling.s_shift) / scaling.s_spread
+    order = np.argsort(train.y[0, :, 0])
+    places = (train.y[0, order, 0] - problem.box.low[0]) / (problem.box.high[0] - problem.box.low[0])
+    found = reduced(u, s[:, order], config.modes, trial.rng("reduction"))
+    even = np.linspace(0, 1, GRID)
+    basis = np.stack([np.interp(even, places, row) for row in (*found.modes, found.mean)])
+    return Reduction(*(torch.from_numpy(part).float() for part in (basis, found.ridge, found.left)))
 
 
 def surrogate_of(config: Config, problem: Problem, members: list[OperatorNetwork]) -> Surrogate:

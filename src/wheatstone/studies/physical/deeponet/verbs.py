@@ -15,17 +15,22 @@ from wheatstone.bench.run import Run
 from wheatstone.bench.shown import printable, say
 
 if TYPE_CHECKING:
+    from typing import Literal
+
     from wheatstone.domains.physics.function_spaces import SpaceName
     from wheatstone.domains.physics.surrogate import Answer, Surrogate
     from wheatstone.domains.physics.waveforms import Waveforms
     from wheatstone.learn.models.operator_network import Activation, Hard
     from wheatstone.studies.physical.deeponet.config import Config
+
+    Trunk = Literal["auto", "network", "components"]
 else:  # tyro reads the choices when a verb is called, not when the study is listed
     from typing import Literal
 
     SpaceName = Literal["gaussian", "rough", "power", "chebyshev"]
     Activation = Literal["relu", "tanh", "gelu", "silu"]
     Hard = Literal["none", "start", "edges"]
+    Trunk = Literal["auto", "network", "components"]
 
 NAME = "deeponet"
 DEFAULT_MODEL = "operator.safetensors"
@@ -52,6 +57,7 @@ def fit(
     width: Annotated[int, Ge(1)] = 64,
     depth: Annotated[int, Ge(1)] = 3,
     activation: Activation = "gelu",
+    trunk: Trunk = "auto",
     fourier: Annotated[int, Ge(0)] = 0,
     hard: Hard = "none",
     steps: Annotated[int, Ge(1)] = 6000,
@@ -83,6 +89,8 @@ def fit(
         width: width of the networks.
         depth: layers of branch and trunk.
         activation: between layers.
+        trunk: a trained network, the outputs' principal components with coefficients that start from ridge
+            regression, or auto: components where outputs are known at common places of one coordinate.
         fourier: harmonics of the place that the trunk sees as well, for outputs that ring.
         hard: where the output is zero by construction: none, start (t = 0) or edges.
         steps: optimiser steps, on 50 functions each (500 labels where places differ).
@@ -113,6 +121,7 @@ def fit(
     study = load(NAME)
     with tempfile.TemporaryDirectory() as folder:
         inputs: dict[str, Path] = {}
+        changes["trunk"] = trunk
         config = _configured(study.presets["cpu"].config, changes, spice, data, drives, t_end, inputs, Path(folder))
         arms = ["own", *(["own_fnn", "own_linear", "own_pod"] if control else [])]
         if data is not None and not config.aligned:
@@ -159,8 +168,10 @@ def _configured(
         if drives is not None:
             raise UserError("deeponet fit: --drives are inputs for --spice and --ode; --data has its own.")
         inputs[problem.TRIPLES] = data
+        _choose_trunk(changes, is_aligned and found.triples.y.shape[-1] == 1)
         return validate(Config_(), to_json(base) | changes, f"{NAME} fit")
     changes |= {"operator": "circuit" if spice else "equations", "horizon": horizon}
+    _choose_trunk(changes, True)
     if drives is not None:
         changes |= {"amplitude": 1.0, "offset": 0.0}
         problem.drives_of(drives, horizon, 0.0, 1.0)
@@ -173,6 +184,13 @@ def _configured(
         raise UserError("deeponet fit --spice: needs --t-end, the seconds that are simulated, as --t-end 2m.")
     inputs[problem.NETLIST] = _checked_netlist(spice, config, folder)
     return config
+
+
+def _choose_trunk(changes: dict[str, Any], can_be_fixed: bool) -> None:
+    """What 'auto' means for these data."""
+    if changes["trunk"] == "auto":
+        plain = changes["hard"] == "none" and not changes["fourier"]
+        changes["trunk"] = "components" if can_be_fixed and plain else "network"
 
 
 def Config_() -> type[Config]:  # noqa: N802, it stands for the class, which is imported late
