@@ -8,28 +8,26 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
 
 from wheatstone.bench.errors import UserError
 from wheatstone.bench.run import Trial
 from wheatstone.domains.physics.function_spaces import Array
 from wheatstone.domains.physics.operators import same_for_all
-from wheatstone.domains.physics.surrogate import Surrogate, everywhere
+from wheatstone.domains.physics.surrogate import Surrogate
 from wheatstone.domains.physics.triples import Triples, shared_functions
 from wheatstone.learn.linear_operators import LinearOperator, PodOperator, reduced
 from wheatstone.learn.models.operator_network import GRID, Ensemble, OperatorNetwork, Reduction, Scaling
 from wheatstone.learn.regression import Regressed, Stages, log_slope
 from wheatstone.studies.physical.deeponet.config import Config, grid_points, numbers
+from wheatstone.studies.physical.deeponet.curves import Predict, basis, curves, outputs_at
 from wheatstone.studies.physical.deeponet.losses import equation_loss, function_loss, label_loss, rows_of
 from wheatstone.studies.physical.deeponet.measures import MEASURES, NAN, Scores, rank_correlation, scores
-from wheatstone.studies.physical.deeponet.problem import NAMES, Problem, make_problem
+from wheatstone.studies.physical.deeponet.problem import Problem, make_problem
 
-Predict = Callable[[Triples], Float[Array, "function point"]]
 FEW = 100
 """Functions of the sweep over labels of one function."""
 WATCHED = 5000
 """Rows of training and of test that are looked at while training."""
-SHOWN_BASIS = 6
 MODEL = "operator.safetensors"
 
 
@@ -114,7 +112,7 @@ def _one(
         n_row,
         config.fitting(steps=steps, lr=lr),
         order_seed=trial.seed_for("order") % 2**31,
-        evaluate=_watch(problem, lambda model: lambda part: _at(model, part)),
+        evaluate=_watch(problem, lambda model: lambda part: outputs_at(model, part)),
     )
     predict = predictor([model])
     measures = {"parameters": float(model.parameter_count())}
@@ -160,7 +158,7 @@ def _ensemble(trial: Trial[Config], problem: Problem) -> Judged:
         loss, n_row = label_loss(rows, scaling.s_spread), len(rows.s)
 
     def of_members(model: Ensemble) -> Predict:
-        return lambda part: np.mean([_at(member, part) for member in model.members()], axis=0)
+        return lambda part: np.mean([outputs_at(member, part) for member in model.members()], axis=0)
 
     Stages(trial, config.steps).fit(
         "",
@@ -183,7 +181,7 @@ def _spreads(problem: Problem, members: list[OperatorNetwork]) -> dict[str, floa
     errors: list[Array] = []
     found: dict[str, float] = {}
     for name, part in {"test": problem.test, **problem.others}.items():
-        each = np.stack([_at(member, part) for member in members])
+        each = np.stack([outputs_at(member, part) for member in members])
         mean, spread = each.mean(0), each.std(0, ddof=1)
         spreads.append(spread.mean(1))
         errors.append(np.sqrt(((mean - part.s) ** 2).mean(1)))
@@ -232,9 +230,12 @@ def _judge(trial: Trial[Config], problem: Problem, judged: Judged) -> dict[str, 
     for name, part in problem.others.items():
         measures[f"log10_{name}_mse"] = _log10(_mse(judged.predict, part))
     measures |= _linearity(trial, problem, judged.predict)
-    shown: dict[str, Any] = {"axis": problem.box.names[0], "curves": _curves(problem, judged, predicted)}
+    shown: dict[str, Any] = {
+        "axis": problem.box.names[0],
+        "curves": curves(problem, judged.predict, judged.members, predicted),
+    }
     if judged.members:
-        trial.write("basis", _basis(problem, judged.members[0]))
+        trial.write("basis", basis(problem, judged.members[0]))
         surrogate_of(trial.config, problem, judged.members).save(trial.file(MODEL))
     trial.write("predictions", shown)
     return measures
@@ -349,8 +350,8 @@ def reduction_of(trial: Trial[Config], problem: Problem, scaling: Scaling) -> Re
     places = (train.y[0, order, 0] - problem.box.low[0]) / (problem.box.high[0] - problem.box.low[0])
     found = reduced(u, s[:, order], config.modes, trial.rng("reduction"))
     even = np.linspace(0, 1, GRID)
-    basis = np.stack([np.interp(even, places, row) for row in (*found.modes, found.mean)])
-    return Reduction(*(torch.from_numpy(part).float() for part in (basis, found.ridge, found.left)))
+    whole = np.stack([np.interp(even, places, row) for row in (*found.modes, found.mean)])
+    return Reduction(*(torch.from_numpy(part).float() for part in (whole, found.ridge, found.left)))
 
 
 def surrogate_of(config: Config, problem: Problem, members: list[OperatorNetwork]) -> Surrogate:
@@ -367,18 +368,7 @@ def surrogate_of(config: Config, problem: Problem, members: list[OperatorNetwork
 
 def predictor(members: list[OperatorNetwork]) -> Predict:
     """The mean of networks."""
-    return lambda part: np.mean([_at(member, part) for member in members], axis=0)
-
-
-@torch.no_grad()
-def _at(model: OperatorNetwork, part: Triples) -> Float[Array, "function point"]:
-    """The network's outputs at a part's places."""
-    if part.is_aligned:
-        return everywhere(model, part.u, part.y[0])
-    rows = rows_of(part)
-    index = torch.arange(len(rows.s)).split(50_000)
-    found = torch.cat([model(rows.u[at // rows.points], rows.y[at]) for at in index])
-    return found.view(len(part), -1).numpy().astype(np.float64)
+    return lambda part: np.mean([outputs_at(member, part) for member in members], axis=0)
 
 
 def _watch(problem: Problem, predictor: Callable[[Any], Predict]) -> Callable[[Any], Mapping[str, float]]:
@@ -409,48 +399,3 @@ def _rms(values: Array) -> float:
 
 def _log10(value: float) -> float:
     return float(np.log10(max(value, 1e-300)))
-
-
-def _curves(problem: Problem, judged: Judged, predicted: Array) -> list[dict[str, Any]]:
-    """Outputs as curves: the named functions, the worst test function and a usual one; none in two dimensions."""
-    if len(problem.box.low) > 1 or not problem.test.is_aligned:
-        return []
-    errors = ((predicted - problem.test.s) ** 2).mean(1)
-    usual = int(np.argsort(errors)[len(errors) // 2])
-    chosen = {"median test function": usual, "worst test function": int(errors.argmax())}
-    curves = [_curve(name, problem.test, at, predicted[at], judged, problem) for name, at in chosen.items()]
-    named = problem.others.get("named")
-    if named is not None:
-        found = judged.predict(named)
-        curves += [_curve(name, named, at, found[at], judged, problem) for at, name in enumerate(NAMES)]
-    return curves
-
-
-def _curve(name: str, part: Triples, at: int, predicted: Array, judged: Judged, problem: Problem) -> dict[str, Any]:
-    spread = None
-    if len(judged.members) > 1:
-        one = part[slice(at, at + 1)]
-        spread = np.stack([_at(member, one)[0] for member in judged.members]).std(0, ddof=1).tolist()
-    return {
-        "name": name,
-        "y": part.y[at, :, 0].tolist(),
-        "true": part.s[at].tolist(),
-        "predicted": predicted.tolist(),
-        "spread": spread,
-        "sensors": problem.sensors.tolist(),
-        "input": part.u[at].tolist(),
-    }
-
-
-@torch.no_grad()
-def _basis(problem: Problem, model: OperatorNetwork) -> dict[str, Any]:
-    """The trunk's functions that carry most of the output, with the share of it that each carries."""
-    if model.cfg.kind != "deeponet" or len(problem.box.low) > 1 or not problem.test.is_aligned:
-        return {}
-    y = torch.from_numpy(problem.test.y[0].astype(np.float32))
-    u = torch.from_numpy(problem.test.u.astype(np.float32))
-    basis, weights = model.basis(y), model.coefficients(u).square().mean(0).sqrt()
-    carried = weights * basis.square().mean(0).sqrt()
-    best = carried.argsort(descending=True)[:SHOWN_BASIS]
-    share = (carried / carried.sum().clamp(min=1e-30))[best]
-    return {"y": y[:, 0].tolist(), "functions": basis[:, best].mT.tolist(), "share": share.tolist()}

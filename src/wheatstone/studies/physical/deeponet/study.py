@@ -113,7 +113,7 @@ ARMS = (
     Arm("spice_linear", "ridge regression on it", {**SPICE, "method": "linear"}),
     Arm("spice_pod", "components on it", {**SPICE, "method": "pod"}),
     Arm("own", "an ensemble on a user's own operator", {"method": "ensemble"}),
-    Arm("own_fnn", "a grid of fully connected networks on it", {"kind": "fnn", "method": "grid", "by_function": False}),
+    Arm("own_fnn", "a grid of fully connected networks on it", {**FNN, "by_function": False, "batch": 500}),
     Arm("own_linear", "ridge regression on it", {"method": "linear"}),
     Arm("own_pod", "components on it", {"method": "pod"}),
 )

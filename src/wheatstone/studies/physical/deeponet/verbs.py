@@ -34,6 +34,8 @@ else:  # tyro reads the choices when a verb is called, not when the study is lis
 
 NAME = "deeponet"
 DEFAULT_MODEL = "operator.safetensors"
+GAP = 5.0
+"""Test error over training error from which data, not training, limit a network."""
 
 
 def fit(
@@ -237,6 +239,11 @@ def _tell(run: Run, seed: int, model: Path) -> None:
     least = min(run.arms, key=lambda arm: (run.trial(arm, seed).measures() or {})["test_mse"])
     if least in ("own_linear", "own_pod"):
         say(f"\n{least} is better here: the operator is close to what linear algebra can do on these inputs.")
+    if own["generalisation_ratio"] > GAP:
+        say(
+            f"The test error is {own['generalisation_ratio']:.0f} times the training error: more functions would help "
+            "more than more steps."
+        )
     say(
         f"\nTwo standard deviations of the members hold the truth at {own['coverage']:.0%} of test points; spread and "
         f"error of a function have rank correlation {own['spread_error_correlation']:.2f}."
