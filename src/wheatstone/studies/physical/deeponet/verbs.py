@@ -6,32 +6,22 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le
 
 from wheatstone.bench.errors import UserError
 from wheatstone.bench.run import Run
 from wheatstone.bench.shown import printable, say
+from wheatstone.domains.physics.function_spaces import SpaceName
+from wheatstone.learn.models.operator_network import Activation, Hard
+from wheatstone.studies.physical.deeponet.config import Config
 
 if TYPE_CHECKING:
-    from typing import Literal
-
-    from wheatstone.domains.physics.function_spaces import SpaceName
     from wheatstone.domains.physics.surrogate import Answer, Surrogate
     from wheatstone.domains.physics.waveforms import Waveforms
-    from wheatstone.learn.models.operator_network import Activation, Hard
-    from wheatstone.studies.physical.deeponet.config import Config
 
-    Trunk = Literal["auto", "network", "components"]
-else:  # tyro reads the choices when a verb is called, not when the study is listed
-    from typing import Literal
-
-    SpaceName = Literal["gaussian", "rough", "power", "chebyshev"]
-    Activation = Literal["relu", "tanh", "gelu", "silu"]
-    Hard = Literal["none", "start", "edges"]
-    Trunk = Literal["auto", "network", "components"]
-
+Trunk = Literal["auto", "network", "components"]
 NAME = "deeponet"
 DEFAULT_MODEL = "operator.safetensors"
 GAP = 5.0
@@ -171,14 +161,14 @@ def _configured(
             raise UserError("deeponet fit: --drives are inputs for --spice and --ode; --data has its own.")
         inputs[problem.TRIPLES] = data
         _choose_trunk(changes, is_aligned and found.triples.y.shape[-1] == 1)
-        return validate(Config_(), to_json(base) | changes, f"{NAME} fit")
+        return validate(Config, to_json(base) | changes, f"{NAME} fit")
     changes |= {"operator": "circuit" if spice else "equations", "horizon": horizon}
     _choose_trunk(changes, True)
     if drives is not None:
         changes |= {"amplitude": 1.0, "offset": 0.0}
         problem.drives_of(drives, horizon, 0.0, 1.0)
         inputs[problem.DRIVES] = drives
-    config = validate(Config_(), to_json(base) | changes, f"{NAME} fit")
+    config = validate(Config, to_json(base) | changes, f"{NAME} fit")
     if spice is None:
         problem.own_equations(config)
         return config
@@ -193,13 +183,6 @@ def _choose_trunk(changes: dict[str, Any], can_be_fixed: bool) -> None:
     if changes["trunk"] == "auto":
         plain = changes["hard"] == "none" and not changes["fourier"]
         changes["trunk"] = "components" if can_be_fixed and plain else "network"
-
-
-def Config_() -> type[Config]:  # noqa: N802, it stands for the class, which is imported late
-    """The study's config class."""
-    from wheatstone.studies.physical.deeponet.config import Config
-
-    return Config
 
 
 def _checked_netlist(path: Path, config: Config, folder: Path) -> Path:
