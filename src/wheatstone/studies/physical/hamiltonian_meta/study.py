@@ -79,7 +79,7 @@ ARMS = (
 
 def _times(factor: float) -> float:
     """The margin of a logarithm: at most `factor` times the control's error."""
-    return -math.log10(factor)
+    return -math.log10(factor) or 0.0  # not -0.0
 
 
 def _error(name: str, text: str, measure: str, treatment: str, control: str, factor: float, source: str) -> Claim:
