@@ -9,7 +9,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wheatstone.bench.config import field_docs, from_json, to_json, validate
+from wheatstone.bench.config import field_docs, from_json, to_json, validate, within_bounds
 from wheatstone.bench.errors import UserError
 
 
@@ -137,3 +137,20 @@ def test_field_docs_include_the_base_class():
 def test_json_round_trip_is_exact(config: Config):
     stored = json.loads(json.dumps(to_json(config), allow_nan=False))
     assert from_json(Config, stored) == config
+
+
+def drawn(
+    path: str, *, pairs: Annotated[int, Ge(1)] = 5, top_share: Annotated[float, Gt(0), Le(1)] | None = None
+) -> str:
+    return f"{path} {pairs} {top_share}"
+
+
+def test_arguments_within_their_bounds_pass():
+    assert within_bounds(drawn, "draw")("a", pairs=1, top_share=1.0) == "a 1 1.0"
+    assert within_bounds(drawn, "draw")("a") == "a 5 None"
+
+
+def test_arguments_out_of_bounds_are_refused_together():
+    with pytest.raises(UserError) as caught:
+        within_bounds(drawn, "draw")("a", pairs=0, top_share=1.5)
+    assert str(caught.value) == "draw --pairs: got 0, must be at least 1.\ndraw --top-share: got 1.5, must be at most 1."

@@ -15,8 +15,8 @@ import itertools
 import math
 import re
 import textwrap
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
 from wheatstone.bench.errors import SHOWN_FAULTS, UserError, did_you_mean
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from wheatstone.bench.study import JsonScalar
 
 C = TypeVar("C")
+T = TypeVar("T")
 
 
 def validate(config_type: type[C], values: Mapping[str, Any], where: str) -> C:
@@ -53,8 +54,47 @@ def validate(config_type: type[C], values: Mapping[str, Any], where: str) -> C:
     else:
         if not lines:
             return config
+    raise _faults(lines)
+
+
+def _faults(lines: list[str]) -> UserError:
+    """One error of several lines, those beyond the fifth counted."""
     hidden = len(lines) - SHOWN_FAULTS
-    raise UserError("\n".join(lines[:SHOWN_FAULTS] + ([f"... and {hidden} more of this kind"] if hidden > 0 else [])))
+    return UserError("\n".join(lines[:SHOWN_FAULTS] + ([f"... and {hidden} more of this kind"] if hidden > 0 else [])))
+
+
+def within_bounds(function: Callable[..., T], where: str) -> Callable[..., T]:
+    """`function`, which now refuses arguments outside the bounds in its annotations, as in Annotated[int, Ge(1)].
+
+    The call raises UserError with a line an argument, the first five at once; `where` opens each.
+    """
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> T:
+        from pydantic import TypeAdapter, ValidationError
+
+        hints = get_type_hints(function, include_extras=True)
+        lines: list[str] = []
+        for name, value in inspect.signature(function).bind(*args, **kwargs).arguments.items():
+            try:
+                if _has_bounds(hints.get(name)):
+                    TypeAdapter(hints[name]).validate_python(value)
+            except ValidationError as error:
+                detail = error.errors(include_url=False)[0]
+                option = name.replace("_", "-")
+                lines.append(f"{where} --{option}: got {_shown(detail['input'])}, {_rule(detail)}.")
+        if lines:
+            raise _faults(lines)
+        return function(*args, **kwargs)
+
+    return call
+
+
+def _has_bounds(hint: Any) -> bool:
+    from annotated_types import BaseMetadata
+
+    own = getattr(hint, "__metadata__", ())
+    return any(isinstance(item, BaseMetadata) for item in own) or any(map(_has_bounds, get_args(hint)))
 
 
 def to_json(config: Any) -> dict[str, JsonScalar]:
@@ -146,10 +186,14 @@ def _message(config_type: type[Any], detail: ErrorDetails, where: str) -> str:
     about = _about(config_type, name)
     if detail["type"] in ("missing", "missing_argument", "missing_keyword_only_argument"):
         return f"{where} --{name}: missing, must be given{about}."
+    return f"{where} --{name}: got {_shown(detail['input'])}, {_rule(detail)}{about}."
+
+
+def _rule(detail: ErrorDetails) -> str:
+    """What the value must be, as 'must be at least 1'."""
     context: dict[str, Any] = {key: _shown(value) for key, value in detail.get("ctx", {}).items()}
     text = detail["msg"]
-    rule = _RULES.get(detail["type"], text[:1].lower() + text[1:]).format(**context)
-    return f"{where} --{name}: got {_shown(detail['input'])}, {rule}{about}."
+    return _RULES.get(detail["type"], text[:1].lower() + text[1:]).format(**context)
 
 
 def _about(config_type: type[Any], name: str) -> str:

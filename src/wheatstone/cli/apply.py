@@ -55,6 +55,7 @@ def _short(verb: str, arguments: Sequence[str]) -> int:
 
 
 def _call(study: Study[Any], name: str, arguments: Sequence[str], command: str) -> int:
+    from wheatstone.bench.config import within_bounds
     from wheatstone.cli.options import parse
 
     known = {verb.name: verb for verb in study.verbs}
@@ -62,7 +63,7 @@ def _call(study: Study[Any], name: str, arguments: Sequence[str], command: str) 
         raise UserError(f"{study.name}: no verb '{name}'.{did_you_mean(name, known)}\n{_verbs(study)}")
     function = known[name].function
     try:
-        return parse(function, arguments, command, inspect.getdoc(function) or "") or 0
+        return parse(within_bounds(function, command), arguments, command, inspect.getdoc(function) or "") or 0
     except OSError as fault:
         # A file that the user named and that cannot be opened is the user's to mend, whatever verb tripped over it.
         if str(fault.filename) in arguments:
