@@ -47,8 +47,8 @@ def test_help_at_every_depth(wheatstone: Command) -> None:
 
 
 def test_the_bounds_of_an_option_hold(wheatstone: Command) -> None:
-    done = wheatstone("apply", "grokking-pathways", "measure", "log.jsonl", "--pairs", "0")
-    assert done == (2, "", "apply grokking-pathways measure --pairs: got 0, must be at least 1.\n")
+    done = wheatstone("apply", "hamiltonian-meta", "adapt", "model", "orbit.csv", "--shots", "0")
+    assert done == (2, "", "apply hamiltonian-meta adapt --shots: got 0, must be at least 1.\n")
 
 
 def test_a_missing_argument(wheatstone: Command) -> None:
