@@ -171,7 +171,7 @@ def test_a_broken_input_is_told_in_these_words(case: tuple[str, str], capsys: py
     ("options", "message"),
     [
         (["--layers", "0"], "compile --layers: got 0, must be at least 1."),
-        (["--fidelity", "2"], "compile --fidelity: got 2, must be above 0 and at most 1."),
+        (["--fidelity", "2"], "compile --fidelity: got 2, must be at most 1."),
         (["--max-bond", "1"], "compile --max-bond: got 1, must be at least 2."),
         (["--device", "FakeNowhere"], "no device 'FakeNowhere'."),
     ],

@@ -55,8 +55,6 @@ def optimize(
     from wheatstone.domains.electronic.logic.synthesis import ACTIONS, SCRIPTS, Synthesis, replay
     from wheatstone.studies.electronic.abc_rl.search import Bench
 
-    if budget < 2:
-        raise UserError(f"optimize --budget: got {budget}, must be at least 2 recipes.")
     if out is not None and out.exists() and not out.is_dir():
         raise UserError(f"{out}: is a file; --out is a folder.")
     aig = read_design(design, top=top, cut_latches=cut_latches)

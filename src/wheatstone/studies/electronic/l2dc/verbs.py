@@ -60,8 +60,6 @@ def size(
     from wheatstone.studies.electronic.l2dc.experiment import at_corners
     from wheatstone.studies.electronic.l2dc.search import History, make, search
 
-    if simulations < 1:
-        raise UserError(f"size --simulations: got {simulations}, must be at least 1.")
     bench = _bench(netlist, spec)
     if method == "agent" and simulations < SLOW:
         print(f"note: the agent learns little from fewer than {SLOW} simulations; try cma_es.", file=sys.stderr)

@@ -7,7 +7,9 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from annotated_types import Ge, Gt, Le
 
 from wheatstone.bench.errors import UserError
 from wheatstone.bench.shown import say
@@ -15,7 +17,6 @@ from wheatstone.bench.shown import say
 if TYPE_CHECKING:
     from wheatstone.domains.routing.traces import Measured, Trace
 
-NAME = "grokking-pathways"
 By = Literal["sample", "last"]
 TEXT_TOO = "Give the text or tokens to route: --on FILE (.txt, a sample a line; or .jsonl)."
 
@@ -25,10 +26,10 @@ def measure(
     *,
     on: Path | None = None,
     by: By = "sample",
-    top_k: int = 0,
-    share: float | None = None,
-    pairs: int = 2000,
-    seed: int = 0,
+    top_k: Annotated[int, Ge(0)] = 0,
+    share: Annotated[float, Gt(0), Le(1)] | None = None,
+    pairs: Annotated[int, Ge(1)] = 2000,
+    seed: Annotated[int, Ge(0)] = 0,
     as_json: bool = False,
 ) -> int:
     """Distance between pathways and consistency along them: of a router log, a checkpoint, or a folder of several.
@@ -46,14 +47,6 @@ def measure(
     """
     from wheatstone.domains.routing.traces import measure as measured
 
-    for name, value, in_range, rule in (
-        ("top-k", top_k, top_k >= 0, "at least 0"),
-        ("share", share, share is None or 0 < share <= 1, "above 0 and at most 1"),
-        ("pairs", pairs, pairs >= 1, "at least 1"),
-        ("seed", seed, seed >= 0, "at least 0"),
-    ):
-        if not in_range:
-            raise UserError(f"{NAME} measure --{name}: got {value}, must be {rule}.")
     rows: list[tuple[str, tuple[Measured, ...]]] = []
     for one in _found(path):
         whole = _trace(one, on)

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Le
 
 from wheatstone.bench.errors import UserError
 from wheatstone.bench.extras import need
@@ -37,7 +37,7 @@ def compile_circuit(
     layers: Annotated[int, Ge(1)] = 9,
     out: Path | None = None,
     start: Start = "auto",
-    fidelity: float = 0.9999,
+    fidelity: Annotated[float, Gt(0), Le(1)] = 0.9999,
     iterations: Annotated[int, Ge(0)] = 100,
     max_bond: Annotated[int, Ge(2)] = 128,
     cutoff: Annotated[float, Ge(0)] = 1e-12,
@@ -67,7 +67,6 @@ def compile_circuit(
     from wheatstone.domains.quantum.mps import Truncation, run_circuit
     from wheatstone.domains.quantum.qasm import read_circuit
 
-    _check("compile", fidelity, layers, max_bond)
     source = chain_circuit(read_circuit(circuit), allow_swaps=allow_swaps)
     wide = layered(source)
     if not wide.layers:
@@ -85,7 +84,7 @@ def evolve(
     steps: Annotated[int, Ge(1)] = 100,
     initial: str = "",
     out: Path | None = None,
-    fidelity: float = 0.9999,
+    fidelity: Annotated[float, Gt(0), Le(1)] = 0.9999,
     iterations: Annotated[int, Ge(0)] = 100,
     max_bond: Annotated[int, Ge(2)] = 128,
     cutoff: Annotated[float, Ge(0)] = 1e-12,
@@ -119,9 +118,6 @@ def evolve(
     from wheatstone.domains.quantum.mps import Truncation, run_circuit
     from wheatstone.domains.quantum.trotter import neel, routed_trotter, trotter
 
-    _check("evolve", fidelity, layers, max_bond)
-    if time <= 0 or steps < 1:
-        raise UserError(f"evolve: got --time {time:g} and --steps {steps}, must be above 0 and at least 1.")
     found = read_hamiltonian(hamiltonian)
     front = neel(found.n)
     if initial:
@@ -135,15 +131,6 @@ def evolve(
     before = cost(fitted.ansatz.quantum_circuit(fitted.angles))
     wish = Wish(layers, expand, "auto" if is_routed else "averaged", fidelity, iterations, max_bond)
     return _compile(hamiltonian, target, fine, before, wish, out, device)
-
-
-def _check(verb: str, fidelity: float, layers: int, max_bond: int) -> None:
-    if max_bond < 2:
-        raise UserError(f"{verb} --max-bond: got {max_bond}, must be at least 2.")
-    if not 0 < fidelity <= 1:
-        raise UserError(f"{verb} --fidelity: got {fidelity:g}, must be above 0 and at most 1.")
-    if layers < 1:
-        raise UserError(f"{verb} --layers: got {layers}, must be at least 1.")
 
 
 def _compile(
