@@ -65,6 +65,14 @@ def test_every_arm_of_every_preset_is_a_valid_config() -> None:
             dataclasses.replace(study.SMOKE, **changes).sizes()
 
 
+def test_d_separation_may_take_more_steps_than_transitivity() -> None:
+    config = dataclasses.replace(study.SMOKE, separation_steps=50)
+    assert (config.length, config.fitting().steps) == (20, 20)
+    separating = study.STUDY.arm_config(config, "d_separation")
+    assert (separating.length, separating.fitting().steps) == (50, 50)
+    assert study.STUDY.arm_config(study.SMOKE, "d_separation").length == 20
+
+
 def test_no_tested_shape_is_demonstrated() -> None:
     config = dataclasses.replace(study.SMOKE, asked=40, n_name=10)
     for axiom in AXIOMS.values():
@@ -147,7 +155,7 @@ def test_a_run_measures_what_it_declares_agrees_with_networkx_and_shows_it(run: 
 def test_one_hop_is_learnt_and_shuffled_answers_teach_nothing(tmp_path: Path) -> None:
     """Chains of three nodes: whether the edge is written decides near pairs."""
     config = dataclasses.replace(
-        study.SMOKE, shortest=3, longest=3, steps=200, batch=64, asked=40, held_out=0.0, n_name=8, demonstrations=0
+        study.SMOKE, shortest=3, longest=3, steps=80, batch=64, asked=40, held_out=0.0, n_name=8, demonstrations=0
     )
     made = Run.create(tmp_path / "run", study.STUDY, "smoke", config, (0,), ("mixed", "shuffled_answers"), 1)
     found = {}

@@ -13,6 +13,7 @@ from wheatstone.domains.causal.axioms import AxiomName, Balance
 from wheatstone.domains.causal.encode import Order
 from wheatstone.learn.models.transformer import TransformerConfig
 from wheatstone.learn.recipe import Recipe
+from wheatstone.learn.training import FitConfig
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Config(Recipe):
     flipped: Annotated[float, Ge(0), Le(1)] = 0.5
     """Share of the demonstrations on chains whose edges are flipped with probability 0.5 each; others point one way."""
     balance: Balance = "distance"
-    """Demonstrations balanced by distance and answer, or by answer alone (paper: label); d-separation: by answer."""
+    """Demonstrations balanced by distance and answer, or by answer alone (paper: label)."""
     order: Order = "shuffled"
     """Statements in random order, or as written along the chain; in training and in tests."""
     positions: Literal["none", "learned", "rotary"] = "none"
@@ -51,6 +52,17 @@ class Config(Recipe):
     """Share of the shapes of flipped chains of four nodes and more that training never shows."""
     asked: Annotated[int, Ge(20)] = 500
     """Questions of each test (paper: 500)."""
+    separation_steps: Annotated[int, Ge(0)] = 0
+    """Optimiser steps where the axiom is d-separation, which takes longer to learn; 0: as many as of transitivity."""
+
+    @property
+    def length(self) -> int:
+        """Optimiser steps of this arm."""
+        return self.separation_steps if self.axiom == "d_separation" and self.separation_steps else self.steps
+
+    def fitting(self) -> FitConfig:
+        """The training loop's settings."""
+        return dataclasses.replace(super().fitting(), steps=self.length)
 
     def sizes(self) -> range:
         """Nodes of the chains that are demonstrated. Raises UserError where that is no range."""

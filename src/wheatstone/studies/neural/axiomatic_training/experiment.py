@@ -106,7 +106,7 @@ def prepare(trial: Trial[Config]) -> Prepared:
     config = trial.config
     axiom = AXIOMS[config.axiom]
     salt = trial.seed_for("shapes")
-    wanted = config.demonstrations or round(config.steps * config.batch / (1 - config.flipped * config.held_out))
+    wanted = config.demonstrations or round(config.length * config.batch / (1 - config.flipped * config.held_out))
     taught = demonstrations(axiom, config, wanted, salt, trial.rng("demonstrations"))
     naming = trial.rng("names")
     tokens = stacked([rows_of(one, config.n_name, naming, config.order) for one in taught], config.n_name)
@@ -177,7 +177,7 @@ def measure(trial: Trial[Config], prepared: Prepared, fitted: Fitted) -> Mapping
     return {**summary(axiom, marked), "oracle_disagreements": disagreements(axiom, tests)}
 
 
-def group(marked: Sequence[Marked], families: Sequence[Family], sizes: Sequence[int], balance: str) -> list[Marked]:
+def group(marked: Sequence[Marked], families: Sequence[Family], sizes: Sequence[int], balance: Balance) -> list[Marked]:
     """The tests of some families and sizes."""
     return [
         one
@@ -196,11 +196,8 @@ def summary(axiom: Axiom, marked: Sequence[Marked]) -> dict[str, float]:
     larger = group(marked, ("branching",), BRANCHING[1:], "label")
     far, hard = score(taught, "far"), score(taught, "hard")
     flipped = score(group(marked, ("flipped",), TAUGHT, "label"))
-    branching, large, large_hard = (
-        score(group(marked, ("branching",), BRANCHING[:1], "label")),
-        score(larger),
-        score(larger, "hard"),
-    )
+    branching = score(group(marked, ("branching",), BRANCHING[:1], "label"))
+    large, large_hard = score(larger), score(larger, "hard")
     reversed_ = score(group(marked, ("reversed",), (5,), "label")) if transitive else None
     long_far = score(longer, "far")
     return {

@@ -9,10 +9,13 @@ Method        1 chains of 3 to 6 nodes, half of them with edges flipped at rando
               demonstrations at every step  4 chains to 20 nodes, reversed ones, branching graphs; every label is that
               of an oracle, checked against networkx  5 trivial rules on the same questions  6 the same for d-separation
 Differs       A position holds a whole statement (kind and two names), not a character: text is not learnt in minutes
-              on a CPU. 4 layers of width 96 (paper: 12 of 512), Muon, 100 000 demonstrations read once (paper: 175 000
-              read 100 times). Statements come in random order, so the arms with positions are told an order that means
-              nothing. The answer is the larger of two logits (paper: argmax over the vocabulary). Chains are also
-              sampled so that answer and distance are balanced; the paper's sampling is measured beside it.
+              on a CPU. 4 layers of width 64 (paper: 12 of 512), Muon, 410 000 demonstrations read once (paper: 175 000
+              read 100 times), twice as many of d-separation. Statements come in random order, so the arms with
+              positions are told an order that means nothing. The answer is the larger of two logits (paper: argmax
+              over the vocabulary). Demonstrations and some tests are balanced by distance, too, so that adjacent pairs
+              do not decide; the paper's sampling is measured beside it. After a first run of three seeds at a quarter
+              of the demonstrations, which left nine of fifteen claims open, width, heads, batch, steps, the number of
+              seeds and the balance of d-separation were chosen on other seeds; claims, margins and tests stayed.
 Falsified by  `chains_only` or `one_layer` doing as well on what was not taught; `shuffled_answers` learning anything;
               accuracy on far pairs that a rule without any path ('written', 'ends') reaches too
 """
@@ -239,7 +242,7 @@ SMOKE = Config(
     demonstrations=200,
     asked=40,
 )
-CPU = Config(steps=400, batch=256, warmup=20, evaluations=8, asked=500)
+CPU = Config(d_model=64, n_head=2, steps=800, batch=512, warmup=20, evaluations=8, asked=500, separation_steps=1600)
 PAPER = Config(
     d_model=512,
     n_layer=12,
@@ -267,17 +270,25 @@ STUDY = Study(
         ),
         "cpu": Preset(
             CPU,
-            seeds=3,
+            seeds=4,
             arms=tuple(arm.name for arm in ARMS[:8]),
-            about="Every contrast: about a minute a training on one thread. In 400 steps one seed of three lags behind "
-            "(0.70 of the hard pairs, the others 0.86 and 0.88), so differences below 0.2 stay undecided, and "
-            "d-separation stays below its trivial rules. Three times the steps are what to try next.",
+            about="Every contrast: a good minute a training on one thread, d-separation four. Tried on two other seeds "
+            "for half a minute each: batches of 128 questions (0.64 of the hard pairs right; of 512 0.83), width 96 "
+            "(0.83; 64 0.93; 48 0.88), four heads (0.93; two 0.95), two blocks applied twice (0.89; less when applied "
+            "oftener in the tests), four of five chains flipped (no clear gain), statements in the order of the chain "
+            "(7 to 15 nodes: 0.80 without positions, 0.81 with learned ones). d-separation balanced by answer alone "
+            "learns who is adjacent and no more (far pairs 0.68; by distance, in fewer steps, 0.88). What stays open: "
+            "on longer chains two hops are missed nearly as often as seven, for more statements than were taught harm, "
+            "not more hops; whether a model takes the order of mention for the cause differs by seed; vectors "
+            "for places that mean nothing do no harm once training is long enough; on flipped chains 'yes if written' "
+            "leaves hardly more than the margin. Adjacent pairs, which d-separation by distance seldom asks in "
+            "training, cost it the branching graphs.",
         ),
         "depth": Preset(
             CPU,
             seeds=3,
             arms=("mixed", "one_layer", "two_layers", "six_layers", "looped", "one_length", "short", "as_published"),
-            about="Depth, loops and the diversity of the demonstrations: about a minute a training on one thread.",
+            about="Depth, loops and the diversity of the demonstrations: a good minute a training on one thread.",
         ),
         "paper": Preset(
             PAPER,
