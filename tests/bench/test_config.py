@@ -153,4 +153,6 @@ def test_arguments_within_their_bounds_pass():
 def test_arguments_out_of_bounds_are_refused_together():
     with pytest.raises(UserError) as caught:
         within_bounds(drawn, "draw")("a", pairs=0, top_share=1.5)
-    assert str(caught.value) == "draw --pairs: got 0, must be at least 1.\ndraw --top-share: got 1.5, must be at most 1."
+    assert str(caught.value) == (
+        "draw --pairs: got 0, must be at least 1.\ndraw --top-share: got 1.5, must be at most 1."
+    )
