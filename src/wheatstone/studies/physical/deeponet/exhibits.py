@@ -106,7 +106,7 @@ def _sensors(run: Run, arms: Sequence[str]) -> Iterator[Exhibit]:
         log_y=True,
         y_range=(min(v for v in (*line.y, *(line.low or ())) if v > 0) / 3, max(line.y) * 3),
         caption="Piecewise linear reconstruction from m sensors has an error of order 1/m² (section 3 of the paper); "
-        "its square is the dashed slope. Where the curve is flat, training and data limit it, not the sensors.",
+        "its square is the line m⁻⁴. Where the curve is flat, training and data limit it, not the sensors.",
     )
 
 
