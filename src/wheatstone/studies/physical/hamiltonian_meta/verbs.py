@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from annotated_types import Ge
+from annotated_types import Ge, Gt
 
 from wheatstone.bench.errors import UserError
 from wheatstone.bench.extras import need
@@ -30,7 +30,7 @@ def adapt(
     *,
     shots: Annotated[int, Ge(1)] = 50,
     steps: Annotated[int, Ge(0)] = 100,
-    lr: float | None = None,
+    lr: Annotated[float, Gt(0)] | None = None,
     q: str = "",
     p: str = "",
     particles: Annotated[int, Ge(1)] = 1,
@@ -66,11 +66,6 @@ def adapt(
     from wheatstone.domains.physics.hamiltonian import system_of_formula
     from wheatstone.domains.physics.trajectories import read_trajectories, split_columns
 
-    for option, value, least in (("shots", shots, 1), ("steps", steps, 0), ("particles", particles, 1)):
-        if value < least:
-            raise UserError(f"adapt --{option}: got {value}, must be at least {least}.")
-    if lr is not None and not lr > 0:
-        raise UserError(f"adapt --lr: got {lr:g}, must be above 0.")
     system = system_of_formula(potential, "adapt --potential") if potential else None
     recorded = read_trajectories(trajectories, split_columns(q), split_columns(p), allow_uneven=allow_uneven)
     widths = sorted({one.q.shape[1] for one in recorded})
