@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 import torch
+from tests.domains.diagrams.agreement import assert_agree
 
 from wheatstone.bench.draw import diagram_svg
 from wheatstone.domains.diagrams.models import (
@@ -15,7 +16,7 @@ from wheatstone.domains.diagrams.models import (
     transformer_state,
     transformer_term,
 )
-from wheatstone.domains.diagrams.network import as_drawn, compile_torch
+from wheatstone.domains.diagrams.network import compile_torch
 from wheatstone.learn.models.transformer import Transformer, TransformerConfig
 
 LENGTH = 5
@@ -44,19 +45,7 @@ def test_the_diagram_computes_the_transformers_logits_and_gradients(cfg: Transfo
     network.load(transformer_state(model, LENGTH))
     tokens = torch.randint(cfg.vocab, (LENGTH,), generator=torch.Generator().manual_seed(3))
     expected, found = model(tokens[None])[0], network(tokens)
-    assert isinstance(found, torch.Tensor)
-    # The rotary table is made in float32, as the model's own angles are.
-    close = 1e-5 if cfg.positions == "rotary" else 1e-12
-    assert (expected - found).abs().max() < close
-    expected.square().sum().backward()
-    found.square().sum().backward()
-    gradients = network.gradients()
-    for name, one in network.program.learned.items():
-        stored = model.get_parameter(name).grad
-        assert stored is not None
-        whole = stored[:LENGTH] if name == "position" else stored
-        assert (as_drawn(one, whole) - gradients[name]).abs().max() < close * max(1.0, float(whole.abs().max())), name
-    assert set(network.program.learned) == {name for name, _ in model.named_parameters()}
+    assert_agree(model, network, expected, found, is_rotary=cfg.positions == "rotary")
 
 
 def test_every_block_has_weights_of_its_own_and_loops_share() -> None:

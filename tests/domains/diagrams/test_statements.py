@@ -6,9 +6,10 @@ import dataclasses
 
 import pytest
 import torch
+from tests.domains.diagrams.agreement import assert_agree
 
 from wheatstone.domains.diagrams.models import transformer_sizes, transformer_state
-from wheatstone.domains.diagrams.network import as_drawn, compile_torch
+from wheatstone.domains.diagrams.network import compile_torch
 from wheatstone.domains.diagrams.statements import ANSWERS, KINDS, statement_domain, statement_term
 from wheatstone.learn.models.statements import ANSWERS as TOLD
 from wheatstone.learn.models.statements import PADDING, StatementTransformer
@@ -37,19 +38,7 @@ def test_the_diagram_computes_the_logits_and_gradients(cfg: TransformerConfig) -
     first, second = torch.randint(cfg.vocab, (2, LENGTH), generator=draw)
     expected = model(((kind * cfg.vocab + first) * cfg.vocab + second)[None])[0]
     found = network(kind, first, second)
-    assert isinstance(found, torch.Tensor)
-    # The rotary table is made in float32, as the model's own angles are.
-    close = 1e-5 if cfg.positions == "rotary" else 1e-12
-    assert (expected - found).abs().max() < close
-    expected.square().sum().backward()
-    found.square().sum().backward()
-    gradients = network.gradients()
-    for name, one in network.program.learned.items():
-        stored = model.get_parameter(name).grad
-        assert stored is not None
-        whole = stored[:LENGTH] if name == "position" else stored
-        assert (as_drawn(one, whole) - gradients[name]).abs().max() < close * max(1.0, float(whole.abs().max())), name
-    assert set(network.program.learned) == {name for name, _ in model.named_parameters()}
+    assert_agree(model, network, expected, found, is_rotary=cfg.positions == "rotary")
 
 
 def test_the_tables_have_the_models_sizes() -> None:

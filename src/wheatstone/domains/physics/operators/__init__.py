@@ -45,6 +45,29 @@ class Operator(Protocol):
         ...
 
 
+class OverTime:
+    """The part of an operator whose output is asked for at times from 0 to `horizon`."""
+
+    horizon: float
+    time_name = "t"
+
+    @property
+    def box(self) -> Box:
+        return Box((0.0,), (self.horizon,), (self.time_name,))
+
+    @property
+    def input_span(self) -> float:
+        return self.horizon
+
+    def random_points(self, n: int, points: int, rng: np.random.Generator) -> Float[Array, "function point dim"]:
+        """Uniform times."""
+        return rng.uniform(0, self.horizon, (n, points, 1))
+
+    def even_points(self, points: int) -> Float[Array, "point dim"]:
+        """Even times from 0 to the horizon."""
+        return np.linspace(0, self.horizon, points)[:, None]
+
+
 def same_for_all(y: Float[Array, "point dim"], n: int) -> Float[Array, "function point dim"]:
     """The same places for each of n functions, as a view."""
     return np.broadcast_to(y, (n, *y.shape))

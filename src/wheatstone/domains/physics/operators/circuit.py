@@ -16,14 +16,14 @@ from wheatstone.domains.electronic.analog.engine import Engine
 from wheatstone.domains.electronic.analog.jobs import Failure
 from wheatstone.domains.electronic.analog.netlist import Netlist
 from wheatstone.domains.physics.function_spaces import Array, FunctionBatch
-from wheatstone.domains.physics.operators import Box
+from wheatstone.domains.physics.operators import OverTime
 
 POINTS = 201
 """Points of the piecewise linear source."""
 
 
 @dataclass
-class Circuit:
+class Circuit(OverTime):
     """The operator of a netlist: offset + amplitude * u over [0, horizon] at the source, to the probe's waveform.
 
     Attributes:
@@ -34,6 +34,8 @@ class Circuit:
         amplitude, offset: volts or amperes of the drive.
         workers: simulations at once.
     """
+
+    time_name = "t [s]"
 
     netlist: Netlist
     source: str
@@ -48,22 +50,6 @@ class Circuit:
     def __post_init__(self) -> None:
         if not 0 < self.horizon < np.inf:
             raise UserError(f"{self.netlist.name}: the simulation ends at {self.horizon:g} s, must be above 0.")
-
-    @property
-    def box(self) -> Box:
-        return Box((0.0,), (self.horizon,), ("t [s]",))
-
-    @property
-    def input_span(self) -> float:
-        return self.horizon
-
-    def random_points(self, n: int, points: int, rng: np.random.Generator) -> Float[Array, "function point dim"]:
-        """Uniform times."""
-        return rng.uniform(0, self.horizon, (n, points, 1))
-
-    def even_points(self, points: int) -> Float[Array, "point dim"]:
-        """Even times from 0 to the end."""
-        return np.linspace(0, self.horizon, points)[:, None]
 
     def label(self, u: FunctionBatch, y: Float[Array, "function point dim"]) -> Float[Array, "function point"]:
         """The probe's waveform at times of each function. Raises UserError with ngspice's own words."""

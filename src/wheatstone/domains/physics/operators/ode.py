@@ -21,7 +21,7 @@ from wheatstone.bench.errors import UserError
 from wheatstone.bench.extras import need
 from wheatstone.domains.physics.formula import Formula
 from wheatstone.domains.physics.function_spaces import Array, FunctionBatch
-from wheatstone.domains.physics.operators import Box
+from wheatstone.domains.physics.operators import OverTime
 
 BLOCK = 1000
 """Functions that are integrated at once: their steps have to fit in memory."""
@@ -48,7 +48,7 @@ class Solution(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Ode:
+class Ode(OverTime):
     """An initial value problem; the states are s, s2, s3, ... and the output is s.
 
     Attributes:
@@ -72,22 +72,6 @@ class Ode:
         if start and len(start) != len(texts):
             raise UserError(f"{place}: {len(start)} initial values for {len(texts)} equations.")
         return cls(tuple(Formula(text, [*states, "u", "t"], place) for text in texts), horizon, tuple(start))
-
-    @property
-    def box(self) -> Box:
-        return Box((0.0,), (self.horizon,), ("t",))
-
-    @property
-    def input_span(self) -> float:
-        return self.horizon
-
-    def random_points(self, n: int, points: int, rng: np.random.Generator) -> Float[Array, "function point dim"]:
-        """Uniform times."""
-        return rng.uniform(0, self.horizon, (n, points, 1))
-
-    def even_points(self, points: int) -> Float[Array, "point dim"]:
-        """Even times from 0 to the horizon."""
-        return np.linspace(0, self.horizon, points)[:, None]
 
     def label(self, u: FunctionBatch, y: Float[Array, "function point dim"]) -> Float[Array, "function point"]:
         """s of each function at times of its own. Raises UserError that names a function without solution."""

@@ -94,17 +94,12 @@ def _curves(run: Run, domain: str) -> Lines:
 
 def _tellers(run: Run) -> Bars:
     """How each monitor ranks the evaluations after memorising."""
-    return Bars(
+    return _correlations(
+        run,
         "tellers",
         f"After memorising: rank correlation with test accuracy, {n_seeds(run)}",
-        "Spearman's correlation",
-        [NAMES[domain] for domain in DOMAINS],
-        [
-            _series(run, label, [(MAIN, f"{measure}_{domain}") for domain in DOMAINS])
-            for measure, label in TELLERS.items()
-        ],
-        y_range=(-1.05, 1.05),
-        caption="Each with the sign that should be positive: falling distance, loss and use, rising consistency; of "
+        TELLERS,
+        "Each with the sign that should be positive: falling distance, loss and use, rising consistency; of "
         "the norm, which is but a clock, the size. No bar where a domain was not memorised in time. Whiskers: 95 % t "
         "intervals over seeds.",
         marks=(Mark("y", 0.5, "0.5"),),
@@ -113,18 +108,32 @@ def _tellers(run: Run) -> Bars:
 
 def _beside(run: Run) -> Bars:
     """What is left of a correlation once the common trend is out."""
-    return Bars(
+    return _correlations(
+        run,
         "beside-time",
         f"What is left when a common trend does not count, {n_seeds(run)}",
+        BESIDE,
+        "Time held fixed: partial rank correlation given the order of the evaluations. Changes: from one "
+        "evaluation to the next, over the whole run. Whiskers: 95 % t intervals over seeds.",
+    )
+
+
+def _correlations(
+    run: Run, name: str, title: str, labels: Mapping[str, str], caption: str, marks: Sequence[Mark] = ()
+) -> Bars:
+    """A bar for each measure and domain of the main arm."""
+    return Bars(
+        name,
+        title,
         "Spearman's correlation",
         [NAMES[domain] for domain in DOMAINS],
         [
             _series(run, label, [(MAIN, f"{measure}_{domain}") for domain in DOMAINS])
-            for measure, label in BESIDE.items()
+            for measure, label in labels.items()
         ],
         y_range=(-1.05, 1.05),
-        caption="Time held fixed: partial rank correlation given the order of the evaluations. Changes: from one "
-        "evaluation to the next, over the whole run. Whiskers: 95 % t intervals over seeds.",
+        caption=caption,
+        marks=marks,
     )
 
 
