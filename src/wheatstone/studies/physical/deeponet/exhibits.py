@@ -42,7 +42,8 @@ def _scores(run: Run, arms: Sequence[str]) -> Iterator[Exhibit]:
              "non-additivity", "parameters"),
             rows,
             "Test functions are in no training triple. Methods 'pod' see 100 labels of each training function and are "
-            "judged on these; the others see the triples. R² is against predicting the mean of all test labels.",
+            "judged on these; the others see the triples. R² is against predicting the mean of all test labels. "
+            "Relative L2 is a mean over functions, and says nothing where an output is nearly zero: take √(1 - R²).",
         )  # fmt: skip
 
 
