@@ -103,7 +103,7 @@ def _shots(run: Run, done: Sequence[str]) -> list[Exhibit]:
     series = [
         (f"{prefix}log_error_{step}", f"{step} steps, {what}")
         for step in (5, 20)
-        for prefix, what in (("", "50 points"), ("few_", "10 points"), ("other_", "50 points, other energy"))
+        for prefix, what in (("", "50 points"), ("few_", "10 points"), ("other_", "other energy"))
     ]
     arms = [arm for arm in STARTS if arm in done]
     kept = (
