@@ -31,7 +31,7 @@ METHODS = {
     "pretrained": "joint pre-training",
     "one_system": "MAML on one system",
     "two_systems": "MAML on two systems",
-    "oracle": "MAML on the held-out system",
+    "oracle": "MAML, nothing held out",
     "scratch": "random start",
     "vector_field": "MAML without the energy",
 }
