@@ -196,7 +196,7 @@ REFUSED = {
     ("--qubits", "7"): "got 7; this model has seen at most 6",
     ("--family", "qff"): "'qff' is unknown.",
     ("--max-gates", "2", "--min-gates", "3"): "must be at least --min-gates, 3",
-    ("--top-p", "2"): "top-p and at most 1",
+    ("--top-p", "2"): "--top-p: got 2, must be at most 1",
 }
 
 

@@ -84,11 +84,15 @@ def read_trajectories(
 def write_trajectories(path: Path, trajectories: Sequence[Recorded]) -> None:
     """A file that `read_trajectories` reads: NPZ (trajectories of one length) or CSV, by its suffix."""
     if path.suffix.lower() == ".npz":
-        kinds = ("q", "p") + (("dq", "dp") if all(one.dq is not None for one in trajectories) else ())
-        arrays = {kind: np.stack([getattr(one, kind) for one in trajectories]) for kind in kinds}
         stream = io.BytesIO()
-        arrays["t"] = trajectories[0].t
-        np.savez(stream, allow_pickle=False, **arrays)
+        t = trajectories[0].t
+        q, p = np.stack([one.q for one in trajectories]), np.stack([one.p for one in trajectories])
+        dq = [one.dq for one in trajectories if one.dq is not None]
+        dp = [one.dp for one in trajectories if one.dp is not None]
+        if len(dq) == len(dp) == len(trajectories):
+            np.savez(stream, t=t, q=q, p=p, dq=np.stack(dq), dp=np.stack(dp))
+        else:
+            np.savez(stream, t=t, q=q, p=p)
         write_atomically(path, stream.getvalue())
         return
     text = io.StringIO()

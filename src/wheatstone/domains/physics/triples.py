@@ -14,7 +14,6 @@ test on new places of known functions would make any network look good.
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from wheatstone.bench.errors import Fault, InputError, UserError, did_you_mean
+from wheatstone.domains.archives import read_archive
 from wheatstone.domains.physics.function_spaces import Array
 
 MAX_BYTES = 2 * 2**30
@@ -138,14 +138,9 @@ def _arrays(path: Path) -> Mapping[str, Array]:
         raise UserError(f"{path}: no such file.")
     form = "An .npz with the arrays U, Y, S is needed: numpy.savez('triples.npz', U=U, Y=Y, S=S)."
     try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(member.file_size for member in archive.infolist())
-        if size > MAX_BYTES:
-            raise UserError(f"{path.name}: {size:,} bytes unpacked; {MAX_BYTES:,} at most.")
-        with np.load(path, allow_pickle=False) as stored:
-            raw = {key: stored[key] for key in stored.files}
-    except (zipfile.BadZipFile, ValueError, OSError, EOFError, KeyError, NotImplementedError) as error:
-        raise UserError(f"{path.name}: cannot be read ({error}). {form}") from None
+        raw = read_archive(path.read_bytes(), path.name, MAX_BYTES)
+    except UserError as error:
+        raise UserError(f"{error} {form}") from None
     for key, array in raw.items():
         if array.dtype.kind not in "fiu":
             raise UserError(f"{path.name} array '{key}': holds {array.dtype}, must hold real numbers.")

@@ -171,7 +171,7 @@ def generate(
     from wheatstone.learn.generation import Draw
 
     generator = _generator(model, arm, seed)
-    _check(generator, qubits, min_gates, max_gates, temperature, top_p)
+    _check(generator, qubits, min_gates, max_gates)
     if family and family not in generator.text.families:
         known = ", ".join(generator.text.families) or "none, it was trained without them"
         close = did_you_mean(family, generator.text.families)
@@ -285,18 +285,12 @@ def _generator(model: Path, arm: str | None, seed: int | None) -> Generator:
     return Generator.load(run.trial(with_model[0] if arm is None else arm, chosen).file(MODEL))
 
 
-def _check(
-    generator: Generator, qubits: int, least: int, most: int | None, temperature: float, top_p: float | None
-) -> None:
+def _check(generator: Generator, qubits: int, least: int, most: int | None) -> None:
     known = generator.text.max_qubits
     if qubits > known:
         raise UserError(f"generate --qubits: got {qubits}; this model has seen at most {known}.")
     if most is not None and most < least:
         raise UserError(f"generate --max-gates: got {most}, must be at least --min-gates, {least}.")
-    if temperature <= 0 or (top_p is not None and not 0 < top_p <= 1):
-        raise UserError(
-            f"generate: got --temperature {temperature:g} and --top-p {top_p}, must be above 0, top-p and at most 1."
-        )
 
 
 def _first_gates(path: Path, qubits: int) -> tuple[Op, ...]:
