@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -95,6 +94,7 @@ def fit(
     """
     from wheatstone.bench.engine import InlineEngine, execute_run
     from wheatstone.bench.extras import need
+    from wheatstone.bench.files import copy_atomically
     from wheatstone.bench.place import run_path
     from wheatstone.bench.progress import follow
     from wheatstone.bench.registry import load
@@ -124,8 +124,7 @@ def fit(
     with follow(run) as watch:
         execute_run(run, study, InlineEngine(), watch)
     record = run.trial("own", seed)
-    model.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(record.file(DEFAULT_MODEL), model)
+    copy_atomically(record.file(DEFAULT_MODEL), model)
     _tell(run, seed, model)
     return 0
 
@@ -221,6 +220,8 @@ def _tell(run: Run, seed: int, model: Path) -> None:
             f"{found['r2']:>9.5f}"
         )
     own = run.trial("own", seed).measures() or {}
+    if math.isnan(own["r2"]):
+        say("\nThe output is the same for every input. Is it the right --probe?")
     least = min(run.arms, key=lambda arm: (run.trial(arm, seed).measures() or {})["test_mse"])
     if least in ("own_linear", "own_pod"):
         say(f"\n{least} is better here: the operator is close to what linear algebra can do on these inputs.")
@@ -315,7 +316,7 @@ def _outside(surrogate: Surrogate, y: Any) -> list[str]:
 
 
 def _write(path: Path, surrogate: Surrogate, y: Any, answer: Answer, waves: Waveforms) -> None:
-    from wheatstone.bench.files import disk_faults
+    from wheatstone.bench.files import write_atomically
 
     names = [name.split()[0] for name in surrogate.box.names]
     head, columns = names, [*y.T]
@@ -325,7 +326,5 @@ def _write(path: Path, surrogate: Surrogate, y: Any, answer: Answer, waves: Wave
         if len(surrogate.members) > 1:
             head = [*head, f"{head[-1]}_spread"]
             columns.append(answer.spread[index])
-    with disk_faults(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        rows = (",".join(f"{value:.9g}" for value in row) for row in zip(*columns, strict=True))
-        path.write_text("\n".join([",".join(head), *rows, ""]), encoding="utf-8")
+    rows = (",".join(f"{value:.9g}" for value in row) for row in zip(*columns, strict=True))
+    write_atomically(path, "\n".join([",".join(head), *rows, ""]).encode())
