@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from wheatstone.bench.errors import UserError
 from wheatstone.domains.physics.operators import Box
 from wheatstone.domains.physics.surrogate import Surrogate
-from wheatstone.domains.physics.triples import Triples, read_triples, shared_functions, split_by_function, write_triples
+from wheatstone.domains.physics.triples import Triples, read_triples, shared_functions, split_by_function
 from wheatstone.domains.physics.waveforms import at_sensors, read_waveforms
 from wheatstone.learn.models.operator_network import OperatorNetwork, OperatorNetworkConfig
 
@@ -39,8 +39,7 @@ def test_places_may_be_shared_or_not(tmp_path: Path, y: np.ndarray) -> None:
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     triples = Triples(U, np.random.default_rng(1).uniform(size=(12, 4, 2)), S)
-    write_triples(tmp_path / "t.npz", triples, np.linspace(2, 3, 6))
-    found = read_triples(tmp_path / "t.npz")
+    found = read_triples(stored(tmp_path, U=triples.u, Y=triples.y, S=triples.s, X=np.linspace(2, 3, 6)))
     assert np.array_equal(found.triples.y, triples.y)
     assert found.sensors[0] == 2
     assert not found.triples.is_aligned

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.domains.physics.recorded import write_csv, write_npz
 
 from wheatstone.bench.errors import UserError
 from wheatstone.domains.physics.trajectories import (
@@ -14,7 +15,6 @@ from wheatstone.domains.physics.trajectories import (
     motion,
     read_trajectories,
     split_columns,
-    write_trajectories,
 )
 
 T = np.linspace(0, 6, 61)
@@ -29,7 +29,7 @@ def spring(rate: float = 1.0, noise: float = 0.0, seed: int = 0) -> Recorded:
 @pytest.mark.parametrize("name", ["orbits.csv", "orbits.npz"])
 def test_what_is_written_is_read(name: str, tmp_path: Path) -> None:
     both = [spring(), Recorded("b", T, spring(2.0).q, spring(2.0).p)]
-    write_trajectories(tmp_path / name, both)
+    (write_csv if name.endswith("csv") else write_npz)(tmp_path / name, both)
     found = read_trajectories(tmp_path / name)
     assert [one.name for one in found] == (["a", "b"] if name.endswith("csv") else ["0", "1"])
     for one, other in zip(found, both, strict=True):
@@ -53,8 +53,7 @@ def test_derivatives_of_the_file_are_taken_and_others_estimated(tmp_path: Path) 
     found = motion(exact)
     assert found.dq[2:-2] == pytest.approx(exact.p[2:-2], abs=0.01)
     assert found.error < 0.01
-    known = Recorded("a", T, exact.q, exact.p, exact.p, -exact.q)
-    write_trajectories(tmp_path / "known.npz", [known])
+    np.savez(tmp_path / "known.npz", t=T, q=exact.q, p=exact.p, dq=exact.p, dp=-exact.q)
     (read,) = read_trajectories(tmp_path / "known.npz")
     assert np.array_equal(motion(read).dp, -exact.q)
     assert motion(read).error == 0

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.domains.physics.recorded import write_csv
 from torch import nn
 
 from wheatstone.bench.errors import UserError
@@ -19,8 +20,8 @@ from wheatstone.bench.run import Run
 from wheatstone.bench.work import Task, perform
 from wheatstone.cli.main import main
 from wheatstone.domains.physics.rollout import energy_error, rollout
-from wheatstone.domains.physics.trajectories import Recorded, write_trajectories
-from wheatstone.learn.meta import parameters_of
+from wheatstone.domains.physics.trajectories import Recorded, read_trajectories
+from wheatstone.learn.meta import called, parameters_of
 from wheatstone.learn.models.hamiltonian import GraphConfig
 from wheatstone.studies.physical.hamiltonian_meta.config import Config
 from wheatstone.studies.physical.hamiltonian_meta.exhibits import exhibits
@@ -28,7 +29,6 @@ from wheatstone.studies.physical.hamiltonian_meta.fitting import prepare, read_m
 from wheatstone.studies.physical.hamiltonian_meta.learning import (
     RATES,
     adaptation,
-    divergence,
     field_loss,
     field_of,
     make_network,
@@ -117,8 +117,10 @@ def test_the_field_of_an_energy_has_no_divergence() -> None:
     state = torch.randn(2, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     for kind, is_zero in (("hamiltonian", True), ("vector_field", False)):
         net = network(kind).double()
-        found = divergence(net, parameters_of(net), state, torch.ones(2, 4, dtype=torch.float64))
-        assert (abs(found.item()) < 1e-12) is is_zero
+        weights, present = parameters_of(net), torch.ones(2, dtype=torch.float64)
+        jacobian = torch.func.jacrev(called, argnums=2)(net, weights, state, present)
+        divergence = torch.einsum("iaia->", jacobian)
+        assert (abs(divergence.item()) < 1e-12) is is_zero
 
 
 def test_adaptation_is_plain_gradient_descent() -> None:
@@ -216,7 +218,7 @@ def duffing(path: Path, *, noise: float = 0.0, rows: int = 240) -> None:
     t = np.linspace(0, 12, rows)
     y = solve_ivp(lambda _, y: [y[1], -y[0] - 0.4 * y[0] ** 3], (0, 12), [1.1, 0], "DOP853", t, rtol=1e-10).y
     y = y + noise * np.random.default_rng(0).normal(size=y.shape)
-    write_trajectories(path, [Recorded("one", t, y[:1].T, y[1:].T)])
+    write_csv(path, [Recorded("one", t, y[:1].T, y[1:].T)])
 
 
 def test_adapt_predicts_a_users_orbit(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -236,11 +238,12 @@ def test_adapt_predicts_a_users_orbit(trained: Path, tmp_path: Path, capsys: pyt
 
 def test_units_do_not_matter(tmp_path: Path) -> None:
     """Milli-metres, hours and a mass of 3 give the same scaled points."""
-    duffing(tmp_path / "a.npz")
-    with np.load(tmp_path / "a.npz") as arrays:
-        t, q, p = (arrays[name] for name in "tqp")
+    duffing(tmp_path / "a.csv")
+    (read,) = read_trajectories(tmp_path / "a.csv")
     found = [
-        prepare([Recorded("a", t * unit, q[0] * length, p[0] * push)], 1, 30, np.random.default_rng(0), "a").support
+        prepare(
+            [Recorded("a", read.t * unit, read.q * length, read.p * push)], 1, 30, np.random.default_rng(0), "a"
+        ).support
         for unit, length, push in ((1.0, 1.0, 1.0), (1 / 3600, 1000.0, 3.0))
     ]
     for one, other in zip(*found, strict=True):

@@ -24,7 +24,6 @@ import numpy as np
 
 from wheatstone.bench.errors import Fault, InputError, UserError
 from wheatstone.bench.extras import need
-from wheatstone.bench.files import write_atomically
 from wheatstone.domains.archives import read_archive
 from wheatstone.domains.physics.hamiltonian import Array
 
@@ -79,30 +78,6 @@ def read_trajectories(
     if faults:
         raise InputError(faults)
     return [one.trajectory for one in found]
-
-
-def write_trajectories(path: Path, trajectories: Sequence[Recorded]) -> None:
-    """A file that `read_trajectories` reads: NPZ (trajectories of one length) or CSV, by its suffix."""
-    if path.suffix.lower() == ".npz":
-        stream = io.BytesIO()
-        t = trajectories[0].t
-        q, p = np.stack([one.q for one in trajectories]), np.stack([one.p for one in trajectories])
-        dq = [one.dq for one in trajectories if one.dq is not None]
-        dp = [one.dp for one in trajectories if one.dp is not None]
-        if len(dq) == len(dp) == len(trajectories):
-            np.savez(stream, t=t, q=q, p=p, dq=np.stack(dq), dp=np.stack(dp))
-        else:
-            np.savez(stream, t=t, q=q, p=p)
-        write_atomically(path, stream.getvalue())
-        return
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    n = trajectories[0].q.shape[1]
-    writer.writerow(["trajectory", "t", *(f"{kind}{column}" for kind in "qp" for column in range(1, n + 1))])
-    for one in trajectories:
-        for t, q, p in zip(one.t, one.q, one.p, strict=True):
-            writer.writerow([one.name, *(repr(float(value)) for value in (t, *q, *p))])
-    write_atomically(path, text.getvalue().encode())
 
 
 def motion(trajectory: Recorded) -> Motion:

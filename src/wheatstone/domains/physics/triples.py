@@ -113,12 +113,6 @@ def read_triples(path: Path) -> TriplesFile:
     return TriplesFile(found, sensors)
 
 
-def write_triples(path: Path, triples: Triples, sensors: Float[Array, " sensor"]) -> None:
-    """Writes a file that `read_triples` reads."""
-    with path.open("wb") as file:
-        np.savez_compressed(file, U=triples.u, Y=triples.y, S=triples.s, X=sensors)
-
-
 def split_by_function(triples: Triples, share: float, rng: np.random.Generator) -> Halves:
     """Holds out about `share` of the different functions, at least one, with all of their labels."""
     digests = np.array(triples.digests())

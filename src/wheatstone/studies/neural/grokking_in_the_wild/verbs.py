@@ -7,9 +7,10 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
+from annotated_types import Ge
 
 from wheatstone.bench.errors import UserError
 from wheatstone.bench.record import TrialRecord
@@ -39,7 +40,7 @@ def grok(
     contexts: int = 8,
     heads: int = -1,
     steps: int = 1000,
-    seeds: int = 1,
+    seeds: Annotated[int, Ge(1)] = 1,
     n_layer: int = 2,
     d_model: int = 128,
     inverse: bool = False,
@@ -91,8 +92,6 @@ def grok(
     if questions is not None:
         chosen["ood_share"] = 0.0
     cfg = validate(Config, base | chosen, "grok")
-    if seeds < 1:
-        raise UserError(f"--seeds: got {seeds}, must be at least 1.")
     inputs = {FACTS: catalogue.resolve(facts)}
     if questions is not None:
         inputs[QUESTIONS] = questions

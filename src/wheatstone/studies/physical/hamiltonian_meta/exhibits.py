@@ -100,10 +100,11 @@ def _adapting(run: Run, done: Sequence[str], arms: Mapping[str, str], name: str,
 
 def _shots(run: Run, done: Sequence[str]) -> list[Exhibit]:
     """After the same steps: many points, few points, and another orbit."""
+    many, few = (f"{run.base_config[name]} points" for name in ("shots", "few_shots"))
     series = [
         (f"{prefix}log_error_{step}", f"{step} steps, {what}")
         for step in (5, 20)
-        for prefix, what in (("", "50 points"), ("few_", "10 points"), ("other_", "other energy"))
+        for prefix, what in (("", many), ("few_", few), ("other_", "other energy"))
     ]
     arms = [arm for arm in STARTS if arm in done]
     kept = (
@@ -131,7 +132,7 @@ def _held_out(run: Run, done: Sequence[str]) -> list[Exhibit]:
     return [
         Bars(
             "held-out",
-            f"Each system held out in turn, after 5 steps on 50 points, {n_seeds(run)}",
+            f"Each system held out in turn, after 5 steps on {run.base_config['shots']} points, {n_seeds(run)}",
             "log10 relative error (lower is better)",
             [text for _, text in groups],
             [

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.func import functional_call, grad, vmap
+from torch.func import functional_call, vmap
 
 from wheatstone.domains.physics.hamiltonian import Array
 from wheatstone.learn.meta import Loss, Parameters, called, descend
@@ -144,15 +144,3 @@ class _Activations(torch.nn.Module):
 
     def forward(self, x: Tensor, present: Tensor) -> list[Tensor]:
         return self.network.activations(x, present)
-
-
-def divergence(network: Network, parameters: Parameters, state: Tensor, mask: Tensor) -> Tensor:
-    """Trace of the field's Jacobian at one state [particle, 4]: zero for every Hamiltonian field (Liouville)."""
-    total = torch.zeros((), dtype=state.dtype)
-    for index in mask.nonzero().tolist():
-
-        def component(x: Tensor, at: tuple[int, ...] = tuple(index)) -> Tensor:
-            return called(network, parameters, x, mask[:, 0])[at]
-
-        total = total + grad(component)(state)[tuple(index)]
-    return total
