@@ -39,9 +39,10 @@ demo: $(VENV)/.demo  ## grok a small real knowledge graph, ask it, see its circu
 	$(BIN)/wheatstone ask runs/demo "France | smallest_neighbour | currency"
 	$(BIN)/wheatstone circuit runs/demo
 
+# A file is one worker's, which makes its fixtures once.
 WORKERS ?= 2
 test: $(VENV)/.dev  ## all tests with coverage, WORKERS=2 at a time; warnings are errors
-	$(BIN)/python -m pytest --cov --cov-report=term --numprocesses $(WORKERS) --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest --cov --cov-report=term --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 faults: $(VENV)/.dev  ## a hundred kill -9 over the life of a run, none of which may change a finding
 	$(BIN)/python -m tests.faults.campaign $(ARGS)

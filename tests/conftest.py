@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 
-import pytest
 from hypothesis import settings
 
 # Before anything loads torch. The models of the tests are tiny, and the machine may be busy. Tests that start
@@ -20,12 +19,3 @@ settings.load_profile("house")
 # A shell starts background jobs with SIGINT ignored, which every command that the tests interrupt would inherit.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Side by side, a file is one worker's, which makes its fixtures once; in the contract, each study is one."""
-    for item in items:
-        group = str(item.path)
-        if item.path.name == "test_contract.py" and isinstance(item, pytest.Function) and hasattr(item, "callspec"):
-            group = f"contract of {item.callspec.params['name']}"
-        item.add_marker(pytest.mark.xdist_group(group))
