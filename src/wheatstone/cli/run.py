@@ -42,7 +42,7 @@ class Options:
     preset: str = "cpu"
     """Size of the study: smoke (seconds), cpu (minutes on 2 cores), paper."""
     seeds: str | None = None
-    """How many seeds, as 3, or which, as 0,4,7. None: as many as the preset says."""
+    """How many seeds, as 3, or which: 0,4,7, or one alone: 7, (with its comma). None: as many as the preset says."""
     arms: str | None = None
     """The arms to run, separated by commas. None: those of the preset."""
     engine: Literal["local", "ray", "replicas", "auto", "inline"] = "local"
