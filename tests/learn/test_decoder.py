@@ -92,7 +92,7 @@ def test_grouped_heads_are_full_heads_with_repeated_keys(tokens: torch.Tensor) -
     torch.testing.assert_close(full(tokens), grouped(tokens), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("positions", ["learned", "rotary", "none"])
+@pytest.mark.parametrize("positions", ["learned", "rotary", "sinusoidal", "none"])
 @pytest.mark.parametrize("d_mlp", [None, 0])
 def test_our_transformer_becomes_a_decoder(
     positions: str, d_mlp: int | None, tokens: torch.Tensor, tmp_path: Path

@@ -18,6 +18,7 @@ CFG = TransformerConfig(vocab=11, context=12, d_model=16, n_layer=2, n_head=2)
 VARIANTS = {
     "gpt2": CFG,
     "rotary": dataclasses.replace(CFG, positions="rotary"),
+    "waves": dataclasses.replace(CFG, positions="sinusoidal"),
     "no positions": dataclasses.replace(CFG, positions="none", tied=False),
     "loops and memory": dataclasses.replace(CFG, loops=2, shared_memory=8),
     "attention only": dataclasses.replace(CFG, d_mlp=0),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from wheatstone.learn.models.transformer import Transformer, TransformerConfig, causal_mask
+from wheatstone.learn.models.transformer import INIT_STD, Transformer, TransformerConfig, causal_mask, waves
 from wheatstone.learn.sequences import NO_TARGET, padded, shared_prefix
 
 CFG = TransformerConfig(vocab=23, context=7, d_model=16, n_layer=3, n_head=4)
@@ -80,6 +81,7 @@ def test_logits_are_those_of_hugging_face_gpt2() -> None:
     "change",
     [
         {"positions": "rotary"},
+        {"positions": "sinusoidal"},
         {"positions": "none"},
         {"loops": 2},
         {"shared_memory": 24},
@@ -105,6 +107,17 @@ def test_rotary_attention_depends_on_relative_position_only() -> None:
         here = model(tokens, positions=torch.arange(7))
         shifted = model(tokens, positions=torch.arange(7) + 100)
     assert torch.allclose(here, shifted, atol=1e-4)  # angles are computed in float32
+
+
+def test_waves_are_those_of_the_formula() -> None:
+    """Vaswani et al. 2017, section 3.5, entry by entry; an odd width leaves the last cosine out."""
+    found = waves(torch.tensor([0, 3, 40]), 7)
+    assert found.shape == (3, 7)
+    for row, position in enumerate((0, 3, 40)):
+        for feature in range(7):
+            angle = position / 10_000 ** ((feature - feature % 2) / 7)
+            expected = INIT_STD * (math.cos(angle) if feature % 2 else math.sin(angle))
+            assert found[row, feature].item() == pytest.approx(expected, abs=1e-6)
 
 
 def test_looping_one_block_is_stacking_copies_of_it() -> None:
@@ -188,7 +201,9 @@ def test_causal_mask_is_the_default_mask() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{}, {"positions": "rotary"}, {"loops": 2}, {"shared_memory": 24}, {"d_mlp": 0}], ids=str
+    "change",
+    [{}, {"positions": "rotary"}, {"positions": "sinusoidal"}, {"loops": 2}, {"shared_memory": 24}, {"d_mlp": 0}],
+    ids=str,
 )
 def test_the_state_at_one_position_is_that_of_the_whole_pass(change: dict[str, object]) -> None:
     model, tokens = build(dataclasses.replace(CFG, **change)), some_tokens()

@@ -24,6 +24,7 @@ SMALL = TransformerConfig(vocab=11, context=7, d_model=12, n_layer=2, n_head=3, 
 VARIANTS = {
     "learned positions": SMALL,
     "rotary": dataclasses.replace(SMALL, positions="rotary"),
+    "waves": dataclasses.replace(SMALL, positions="sinusoidal"),
     "no positions": dataclasses.replace(SMALL, positions="none"),
     "looped": dataclasses.replace(SMALL, loops=3),
     "shared memory": dataclasses.replace(SMALL, shared_memory=5),

@@ -21,6 +21,7 @@ VARIANTS = {
     "no positions": SMALL,
     "learned positions": dataclasses.replace(SMALL, positions="learned"),
     "rotary": dataclasses.replace(SMALL, positions="rotary"),
+    "waves": dataclasses.replace(SMALL, positions="sinusoidal"),
     "looped": dataclasses.replace(SMALL, loops=2),
 }
 

@@ -98,11 +98,17 @@ def transformer_term(cfg: TransformerConfig, vocab: Size | None = None) -> Term:
     `vocab` may stand for the config's number of tokens, as a symbol.
     """
     vocab = cfg.vocab if vocab is None else vocab
-    embed: list[Term] = [Embed(vocab, Axis("m", cfg.d_model), Weight("embedding"))]
-    if cfg.positions == "learned":
-        embed.append(Bias(("t", "m"), Weight("position")))
+    embed = [Embed(vocab, Axis("m", cfg.d_model), Weight("embedding")), *added_positions(cfg)]
     unembed = Weight("embedding" if cfg.tied else "unembedding")
     return seq(*embed, blocks_term(cfg), layer_norm("m", "norm_final"), Map(("m",), (Axis("v", vocab),), unembed))
+
+
+def added_positions(cfg: TransformerConfig) -> list[Term]:
+    """What is added to the stream for the positions: learned vectors, fixed waves, or nothing."""
+    if cfg.positions not in ("learned", "sinusoidal"):
+        return []
+    kind = "learned" if cfg.positions == "learned" else "fixed"
+    return [Bias(("t", "m"), Weight("position", kind))]
 
 
 def blocks_term(cfg: TransformerConfig, *, causal: bool = True) -> Term:
@@ -150,14 +156,16 @@ def transformer_sizes(cfg: TransformerConfig) -> dict[str, int]:
 
 
 def transformer_state(model: Transformer, length: int) -> dict[str, Tensor]:
-    """The transformer's weights for a diagram of `length` tokens: its own, positions cut to it, turns as a table."""
+    """The transformer's weights for a diagram of `length` tokens: its own, positions cut to it; turns, waves as tables."""
     import torch
 
-    from wheatstone.learn.models.transformer import rotate
+    from wheatstone.learn.models.transformer import rotate, waves
 
     state = dict(model.state_dict())
     if "position" in state:
         state["position"] = state["position"][:length]
+    if model.cfg.positions == "sinusoidal":
+        state["position"] = waves(torch.arange(length), model.cfg.d_model)
     if model.cfg.positions == "rotary":
         unit = torch.eye(model.cfg.d_head)[:, None, None].expand(-1, length, 1, -1)
         turned = rotate(unit, torch.arange(length))  # unit vectors become the columns of each position's matrix

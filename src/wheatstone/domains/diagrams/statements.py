@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from wheatstone.domains.diagrams.drawing import draw
 from wheatstone.domains.diagrams.models import (
     CAPTION,
+    added_positions,
     blocks_term,
     trained_config,
     trained_title,
     transformer_sizes,
 )
 from wheatstone.domains.diagrams.terms import (
-    Bias,
     Elementwise,
     Embed,
     Map,
@@ -53,9 +53,8 @@ def statement_term(cfg: TransformerConfig, vocab: Size | None = None) -> Term:
     embed: list[Term] = [
         par(Embed(KINDS, Axis("m", cfg.d_model), Weight("kind")), names),
         Elementwise("add", 2),
+        *added_positions(cfg),
     ]
-    if cfg.positions == "learned":
-        embed.append(Bias(("t", "m"), Weight("position")))
     answer = Map(("m",), (Axis("v", ANSWERS),), Weight("unembedding"))
     return seq(*embed, blocks_term(cfg, causal=False), layer_norm("m", "norm_final"), answer)
 

@@ -68,9 +68,7 @@ class StatementTransformer(Transformer):
         names = self.first(F.embedding(pair // n_name, self.embedding))
         names = names + self.second(F.embedding(pair % n_name, self.embedding))
         x = tap(hooks, "hook_embed", names + F.embedding(kind, self.kind))
-        if self.position is not None:
-            x = x + tap(hooks, "hook_pos_embed", self.position[positions].expand_as(x))
-        return self.dropout(x), positions
+        return self.dropout(self.placed(x, positions, hooks)), positions
 
     def resid(
         self,

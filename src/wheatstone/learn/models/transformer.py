@@ -53,8 +53,9 @@ class TransformerConfig:
     """Attention heads; divides d_model."""
     d_mlp: Annotated[int, Ge(0)] | None = None
     """Width of the feed-forward layer; None is 4 d_model (GPT-2), 0 is attention only."""
-    positions: Literal["learned", "rotary", "none"] = "learned"
-    """Added vectors (GPT-2), rotated queries and keys (Su et al. 2021), or only the causal mask."""
+    positions: Literal["learned", "rotary", "sinusoidal", "none"] = "learned"
+    """Added vectors (GPT-2), rotated queries and keys (Su et al. 2021), added waves (Vaswani et al. 2017), or only the
+    causal mask."""
     loops: Annotated[int, Gt(0)] = 1
     """Times that the whole stack is applied with the same weights."""
     shared_memory: Annotated[int, Ge(0)] = 0
@@ -235,6 +236,16 @@ def rotate(x: Float[Tensor, "batch pos head d_head"], positions: Int[Tensor, " p
     return torch.cat((a * cos - b * sin, a * sin + b * cos), -1)
 
 
+def waves(positions: Int[Tensor, " pos"], d_model: int, base: float = 10_000) -> Float[Tensor, "pos d_model"]:
+    """Sines in the even features, cosines in the odd ones (Vaswani et al. 2017, section 3.5), times `INIT_STD`.
+
+    There as in arXiv:2407.07612 they are added to token vectors with entries of about 1; here those begin at INIT_STD.
+    """
+    rate = base ** (-torch.arange(0, d_model, 2, device=positions.device, dtype=torch.float32) / d_model)
+    angle = positions[:, None].float() * rate  # pos feature/2
+    return INIT_STD * torch.stack((angle.sin(), angle.cos()), -1).flatten(1)[:, :d_model]
+
+
 class MLP(nn.Module):
     """Two linear maps with GPT-2's tanh-approximated GELU between them."""
 
@@ -394,9 +405,19 @@ class Transformer(nn.Module):
         if positions is None:
             positions = torch.arange(tokens.shape[1], device=tokens.device)
         x = tap(hooks, "hook_embed", F.embedding(tokens, self.embedding))
+        return self.dropout(self.placed(x, positions, hooks)), positions
+
+    def placed(
+        self, x: Float[Tensor, "batch pos d_model"], positions: Int[Tensor, " pos"], hooks: Hooks | None = None
+    ) -> Float[Tensor, "batch pos d_model"]:
+        """`x` with the vectors of its positions added, where positions are told that way."""
         if self.position is not None:
-            x = x + tap(hooks, "hook_pos_embed", self.position[positions].expand_as(x))
-        return self.dropout(x), positions
+            added = self.position[positions]
+        elif self.cfg.positions == "sinusoidal":
+            added = waves(positions, self.cfg.d_model).to(x.dtype)
+        else:
+            return x
+        return x + tap(hooks, "hook_pos_embed", added.expand_as(x))
 
     def run_blocks(
         self,
@@ -424,9 +445,7 @@ class Transformer(nn.Module):
         """
         begin = past[0][0].shape[2] if past else 0
         positions = torch.arange(begin, begin + tokens.shape[1], device=tokens.device)
-        x = F.embedding(tokens, self.embedding)
-        if self.position is not None:
-            x = x + self.position[positions]
+        x = self.placed(F.embedding(tokens, self.embedding), positions)
         now: list[Past] = []
         for layer in range(self.cfg.depth):
             x, of_layer = self.block(layer).going_on(x, positions, self.memory, past[layer] if past else None)

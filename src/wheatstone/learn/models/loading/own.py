@@ -18,7 +18,7 @@ from wheatstone.bench.errors import UserError
 from wheatstone.learn.models.decoder import Decoder, DecoderConfig
 from wheatstone.learn.models.language_model import LanguageModel
 from wheatstone.learn.models.loading.tokenizers import NumberTokenizer
-from wheatstone.learn.models.transformer import Transformer, TransformerConfig
+from wheatstone.learn.models.transformer import Transformer, TransformerConfig, waves
 
 RECORD = "transformer"
 LARGEST = 1 << 28
@@ -44,7 +44,7 @@ def decoder_of(model: Transformer) -> Decoder:
         d_head=cfg.d_head,
         d_mlp=mlp,
         norm="layer",
-        positions=cfg.positions,
+        positions="learned" if cfg.positions == "sinusoidal" else cfg.positions,
         mlp="gelu_tanh",
         qkv_bias=True,
         bias=True,
@@ -52,6 +52,8 @@ def decoder_of(model: Transformer) -> Decoder:
     )
     state = model.state_dict()
     found = {name: value for name, value in state.items() if not name.startswith("blocks.")}
+    if cfg.positions == "sinusoidal":  # a table that happens to hold waves
+        found["position"] = waves(torch.arange(cfg.context), cfg.d_model)
     for layer in range(cfg.depth):
         prefix = f"blocks.{layer % cfg.n_layer}."
         for name, value in state.items():
