@@ -156,7 +156,7 @@ def transformer_sizes(cfg: TransformerConfig) -> dict[str, int]:
 
 
 def transformer_state(model: Transformer, length: int) -> dict[str, Tensor]:
-    """The transformer's weights for a diagram of `length` tokens: its own, positions cut to it; turns, waves as tables."""
+    """The weights for a diagram of `length` tokens: the model's own, positions cut to it, turns and waves as tables."""
     import torch
 
     from wheatstone.learn.models.transformer import rotate, waves
