@@ -54,7 +54,8 @@ def test_growth_is_nested_and_its_line_foretells_more_rows() -> None:
     found = split(made, 900, 0.7, np.random.default_rng(4))
     pool = np.random.default_rng(5).permutation(found.test_id)[:500]
     rows, targets = made.inputs[found.train], made.targets[found.train]
-    grown = growth(rows, targets, made.inputs[pool], 2, np.random.default_rng(6))
+    graph = SubstitutionGraph(classes(rows, targets, k_max=5), made.inputs[pool])
+    grown = growth(graph, 2, np.random.default_rng(6))
     assert grown.rows[-1] == 900
     assert list(grown.covered) == sorted(grown.covered)
     whole = coverage(classes(rows, targets, k_max=2), made.inputs[pool]).share(2)

@@ -17,10 +17,10 @@ The classes of k lie within those of k - 1, so one pass gives all of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,8 @@ Subset = tuple[int, ...]
 PRODUCTS_A_BLOCK = 20_000_000
 """Multiplications of one block of rows of S Sᵀ: about 0.3 GB at most."""
 MAX_PAIRS = 30_000_000
+PAIRS_A_BATCH = 100_000
+"""Pairs that are sorted out at once before they are merged one by one."""
 
 
 class Pairs(NamedTuple):
@@ -103,6 +105,7 @@ def classes(
     least: int = 1,
     subsets: Sequence[Subset] | None = None,
     merging: Merging = "consistent",
+    on_subset: Callable[[Subset], None] | None = None,
 ) -> Classes:
     """The classes that the training rows show; test rows play no part.
 
@@ -112,6 +115,7 @@ def classes(
         k_max: largest k to tell apart.
         least: smallest k that will be asked for; pairs with less evidence are not kept.
         subsets: positions of fragments; all proper subsets when not given.
+        on_subset: called after each subset; `comparisons` says what share of the work it was.
 
     Raises ValueError for a row that is there twice, UserError for more equivalent pairs than fit into memory.
     """
@@ -119,9 +123,18 @@ def classes(
     arity = rows.shape[1]
     if len(rows) != len(row_numbers(rows).tokens):
         raise ValueError("a training row is there twice")
-    chosen = proper_subsets(arity) if subsets is None else subsets
-    found = tuple(_fragments(rows, targets, subset, k_max, least, merging) for subset in chosen)
-    return Classes(rows, targets, k_max, merging, found)
+    found: list[Fragments] = []
+    for subset in proper_subsets(arity) if subsets is None else subsets:
+        found.append(_fragments(rows, targets, subset, k_max, least, merging))
+        if on_subset is not None:
+            on_subset(subset)
+    return Classes(rows, targets, k_max, merging, tuple(found))
+
+
+def comparisons(rows: Ints, subset: Subset) -> int:
+    """Pairs of rows with one context: what the classes at this subset cost, in proportion."""
+    _, context = row_numbers(rows[:, complement(subset, rows.shape[1])])
+    return int((np.bincount(context) ** 2).sum())
 
 
 class Numbered(NamedTuple):
@@ -160,27 +173,35 @@ def _fragments(rows: Ints, targets: Ints, subset: Subset, k_max: int, least: int
 
 def consistent_pairs(fragment: Ints, context: Ints, targets: Ints, least: int = 1) -> Pairs:
     """Pairs of fragments that agree in at least `least` shared contexts and disagree in none, sorted."""
-    from scipy.sparse import coo_array, csr_array, triu
+    from scipy.sparse import csr_array
 
     n_fragment, n_context = int(fragment.max(initial=-1)) + 1, int(context.max(initial=-1)) + 1
+    # A fragment that is seen in fewer contexts has no pair with so much evidence.
+    kept = np.flatnonzero(np.bincount(fragment, minlength=n_fragment) >= least)
+    row = np.full(n_fragment, -1, np.int64)
+    row[kept] = np.arange(len(kept))
+    chosen = row[fragment] >= 0
+    fragment, context, targets = row[fragment[chosen]], context[chosen], targets[chosen]
     _, outcome = row_numbers(np.stack([context, targets], axis=1))
-    ones = np.ones(len(fragment), np.int32)
-    shape = n_fragment, int(outcome.max(initial=-1)) + 1
-    seen: csr_array = csr_array((ones, (fragment, context)), shape=(n_fragment, n_context))
-    gives: csr_array = csr_array((ones, (fragment, outcome)), shape=shape)
-    seen_t, gives_t = seen.T.tocsr(), gives.T.tocsr()
-    parts: list[tuple[Any, Any, Any]] = []
+    # One product counts both, agreements in the high bits and shared contexts in the low ones.
+    low = len(fragment).bit_length()
+    ones = np.ones(len(fragment), np.int64)
+    entries = np.tile(fragment, 2), np.concatenate([context, n_context + outcome])
+    shape = len(kept), n_context + int(outcome.max(initial=-1)) + 1
+    both: csr_array = csr_array((np.concatenate([ones, ones << low]), entries), shape=shape)
+    other: csr_array = csr_array((np.tile(ones, 2), entries), shape=shape)
+    seen: csr_array = csr_array((ones, (fragment, context)), shape=(len(kept), n_context))
+    parts: list[tuple[Ints, Ints, Ints]] = []
     total = 0
     for begin, end in _blocks(context, seen.indptr, seen.indices):
-        agreed = gives[begin:end] @ gives_t
-        different = seen[begin:end] @ seen_t - agreed
-        different.eliminate_zeros()
-        different.data[:] = 1
-        pair = triu(agreed - agreed.multiply(different), k=begin + 1, format="coo")
-        kept = coo_array(pair)
-        enough = kept.data >= least
-        parts.append((kept.row[enough] + begin, kept.col[enough], kept.data[enough]))
-        total += int(enough.sum())
+        product = (both[begin:end] @ other[begin:].T.tocsr()).tocsr()
+        first = np.repeat(np.arange(end - begin), np.diff(product.indptr))
+        evidence = product.data >> low
+        enough = np.flatnonzero(
+            (evidence >= least) & (product.indices > first) & (product.data == (evidence << low) + evidence)
+        )
+        parts.append((first[enough] + begin, product.indices[enough] + begin, evidence[enough]))
+        total += len(enough)
         if total > MAX_PAIRS:
             break
     first, second, evidence = (
@@ -188,7 +209,7 @@ def consistent_pairs(fragment: Ints, context: Ints, targets: Ints, least: int = 
         for column in range(3)
     )
     order = np.lexsort((second, first))
-    return Pairs(first[order], second[order], evidence[order])
+    return Pairs(kept[first[order]], kept[second[order]], evidence[order])
 
 
 def _blocks(context: Ints, starts: NDArray[np.integer], contexts: NDArray[np.integer]) -> Iterator[tuple[int, int]]:
@@ -221,8 +242,12 @@ def chained(n: int, pairs: Pairs, k_max: int, *_: Ints) -> Ints:
 
 def consistent(n: int, pairs: Pairs, k_max: int, fragment: Ints, context: Ints, targets: Ints) -> Ints:
     """[k_max + 1, fragment] classes within which no two fragments disagree in any context."""
-    behaviour: list[dict[int, int]] = [{} for _ in range(n)]
-    for row, place, target in zip(fragment.tolist(), context.tolist(), targets.tolist(), strict=True):
+    # Most fragments are in no pair: they stay alone, and what they give is never asked.
+    paired = np.zeros(n, np.bool_)
+    paired[pairs.first] = paired[pairs.second] = True
+    behaviour: dict[int, dict[int, int]] = {one: {} for one in np.flatnonzero(paired).tolist()}
+    known = paired[fragment]
+    for row, place, target in zip(*(column[known].tolist() for column in (fragment, context, targets)), strict=True):
         behaviour[row][place] = target
     parent = list(range(n))
 
@@ -239,7 +264,7 @@ def consistent(n: int, pairs: Pairs, k_max: int, fragment: Ints, context: Ints, 
         chosen = np.flatnonzero(level == k)
         # Beyond k_max, more evidence still goes first.
         chosen = chosen[np.argsort(-pairs.evidence[chosen], kind="stable")]
-        for a, b in zip(pairs.first[chosen].tolist(), pairs.second[chosen].tolist(), strict=True):
+        for a, b in _between(parent, pairs.first[chosen], pairs.second[chosen]):
             a, b = root(a), root(b)
             if a == b or (a, b) in apart or (b, a) in apart:
                 continue
@@ -251,6 +276,28 @@ def consistent(n: int, pairs: Pairs, k_max: int, fragment: Ints, context: Ints, 
             into.update(behaviour[small])
             behaviour[small] = {}
             parent[small] = large
-        labels[k] = [root(one) for one in range(n)]
+        labels[k] = _roots(parent)
     labels[0] = labels[1]
     return labels
+
+
+def _between(parent: Sequence[int], first: Ints, second: Ints) -> Iterator[tuple[int, int]]:
+    """Pairs of classes that the pairs of fragments ask to merge, in their order, while merging changes `parent`.
+
+    What has been asked once need not be asked again: two classes that stay apart do so however they grow.
+    """
+    for begin in range(0, len(first), PAIRS_A_BATCH):
+        up = _roots(parent)
+        a, b = up[first[begin : begin + PAIRS_A_BATCH]], up[second[begin : begin + PAIRS_A_BATCH]]
+        code = np.minimum(a, b) * len(up) + np.maximum(a, b)
+        once = np.sort(np.unique(code, return_index=True)[1])
+        once = once[a[once] != b[once]]
+        yield from zip(a[once].tolist(), b[once].tolist(), strict=True)
+
+
+def _roots(parent: Sequence[int]) -> Ints:
+    """[fragment] the end of the way up from each fragment."""
+    up = np.array(parent, np.int64)
+    while not np.array_equal(further := up[up], up):
+        up = further
+    return up

@@ -12,13 +12,14 @@ Two answers, both without a network and without the targets of the rows that are
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from wheatstone.domains.coverage.classes import Ints, Merging, Subset, classes, complement, row_numbers
+from wheatstone.domains.coverage.classes import Ints, Subset, classes, complement, row_numbers
 from wheatstone.domains.coverage.graph import SubstitutionGraph
 
 PARTS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -81,24 +82,42 @@ class Growth(NamedTuple):
 
 
 def growth(
-    rows: Ints,
-    targets: Ints,
-    pool: Ints,
+    graph: SubstitutionGraph,
     k: int,
     rng: np.random.Generator,
     *,
-    merging: Merging = "consistent",
-    subsets: Sequence[Subset] | None = None,
+    parts: Sequence[float] = PARTS,
+    on_subset: Callable[[float, Subset], None] | None = None,
 ) -> Growth:
-    """Share of the pool that random parts of the training rows cover at k; the parts are nested."""
-    order = rng.permutation(len(rows))
-    sizes = sorted({max(1, round(part * len(rows))) for part in PARTS})
+    """Share of the graph's tests that random parts of its training rows cover at k; the parts are nested.
+
+    The graph must not know the tests' targets. `on_subset` is called with the part after each of its subsets.
+    """
+    found = graph.found
+    order = rng.permutation(graph.n_train)
+    subsets = [fragments.subset for fragments in found.fragments]
+    sizes: list[int] = []
     covered: list[float] = []
-    for size in sizes:
-        part = np.sort(order[:size])
-        found = classes(rows[part], targets[part], k_max=k, least=k, subsets=subsets, merging=merging)
-        component = SubstitutionGraph(found, pool).components(k)
-        covered.append(float(np.isin(component[size:], component[:size]).mean()))
+    for part in parts:
+        chosen = np.sort(order[: max(1, round(part * graph.n_train))])
+        if sizes and len(chosen) == sizes[-1]:
+            continue
+        some = graph
+        if len(chosen) < graph.n_train:
+            tell = None if on_subset is None else functools.partial(on_subset, part)
+            of_part = classes(
+                found.rows[chosen],
+                found.targets[chosen],
+                k_max=k,
+                least=k,
+                subsets=subsets,
+                merging=found.merging,
+                on_subset=tell,
+            )
+            some = SubstitutionGraph(of_part, graph.tests)
+        component = some.components(k)
+        sizes.append(len(chosen))
+        covered.append(float(np.isin(component[some.n_train :], component[: some.n_train]).mean()))
     return Growth(tuple(sizes), tuple(covered))
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,9 +15,19 @@ from annotated_types import Ge, Le
 from wheatstone.bench.errors import UserError
 from wheatstone.bench.files import write_json
 from wheatstone.bench.shown import say
-from wheatstone.domains.coverage.classes import Classes, Ints, Merging, classes
+from wheatstone.bench.work import Task
+from wheatstone.domains.coverage.classes import (
+    Classes,
+    Ints,
+    Merging,
+    Subset,
+    classes,
+    comparisons,
+    proper_subsets,
+)
 from wheatstone.domains.coverage.graph import Coverage, SubstitutionGraph
 from wheatstone.domains.coverage.plan import (
+    PARTS,
     Growth,
     Suggestion,
     context_name,
@@ -30,6 +44,8 @@ from wheatstone.domains.coverage.witness import in_words, witness
 POOL = 2000
 """Unseen combinations that stand for the input space when no file of tests is given."""
 SHOWN = 3
+WORTH_A_BAR = 100_000_000
+"""Comparisons of rows that take some seconds."""
 
 
 def cover(
@@ -69,17 +85,18 @@ def cover(
     assert targets is not None, "a training file has targets"
     rng = np.random.default_rng(0)
     pool = unseen_combinations(rows, POOL, rng) if asked is None else encoding.inputs(asked)
-    subsets = _subsets(columns, examples.columns)
-    found = classes(rows, targets, k_max=k_max, subsets=subsets, merging=merging)
-    graph = SubstitutionGraph(found, pool)
     report: dict[str, Any] = {"train": str(train), "rows": len(rows), "repeated": examples.repeated, "k": k}
-    _about_data(train, examples, found, test, pool, encoding, report)
+    _about_data(train, examples, len(rows), test, pool, encoding, report)
+    subsets = _subsets(columns, examples.columns)
+    with _comparing(rows, subsets) as tell:
+        found = classes(rows, targets, k_max=k_max, subsets=subsets, merging=merging, on_subset=partial(tell, 1.0))
+        graph = SubstitutionGraph(found, pool)
+        grown = growth(graph, k, rng, on_subset=tell)
     covered = graph.coverage()
     _about_coverage(covered, k, asked is None, report)
     _about_fragments(found, k, examples.columns, report)
     answers = substitute(graph, least=k)
     _about_answers(answers, None if asked is None else encoding.target_ids(asked), report)
-    grown = growth(rows, targets, pool, k, rng, merging=merging, subsets=subsets)
     _about_more(grown, covered, graph, k, share, suggest, encoding, report)
     _explain(graph, covered, k, explain, encoding)
     if out is not None:
@@ -88,11 +105,39 @@ def cover(
     return 0
 
 
-def _subsets(text: str, columns: tuple[str, ...]) -> list[tuple[int, ...]] | None:
+Tell = Callable[[float, Subset], None]
+"""Takes a share of the rows and a subset of the columns whose fragments have been compared on it."""
+
+
+@contextmanager
+def _comparing(rows: Ints, subsets: Sequence[Subset]) -> Generator[Tell]:
+    """Shows how far the comparisons are where they take longer than a moment: work grows with the square of rows."""
+    from wheatstone.bench.progress import follow_trials
+
+    cost = {subset: comparisons(rows, subset) for subset in subsets}
+    total = sum(cost.values()) * math.fsum(part**2 for part in PARTS)
+    if total < WORTH_A_BAR:
+        yield lambda _, __: None
+        return
+    done = 0.0
+    task = Task("cover", 0)
+    with follow_trials(f"comparing the fragments of {len(subsets)} subsets of the columns", 1, 0) as watch:
+        watch.started(task)
+
+        def tell(part: float, subset: Subset) -> None:
+            nonlocal done
+            done += cost[subset] * part**2
+            watch.progress(task, round(1000 * done / total), 1000, f"{part:.0%} of the rows")
+
+        yield tell
+        watch.finished(task, {})
+
+
+def _subsets(text: str, columns: tuple[str, ...]) -> Sequence[Subset]:
     """The subsets that '--columns' names. Raises UserError for an unknown column or one that leaves no context."""
     if not text:
-        return None
-    subsets: list[tuple[int, ...]] = []
+        return proper_subsets(len(columns))
+    subsets: list[Subset] = []
     for part in text.split(";"):
         names = [name.strip() for name in part.split("+")]
         for name in names:
@@ -108,16 +153,16 @@ def _subsets(text: str, columns: tuple[str, ...]) -> list[tuple[int, ...]] | Non
 def _about_data(
     train: Path,
     examples: Examples,
-    found: Classes,
+    n_rows: int,
     test: Path | None,
     pool: Ints,
     encoding: Encoding,
     report: dict[str, Any],
 ) -> None:
-    say(f"{train}: {len(found.rows)} distinct rows, {len(encoding.columns)} input columns, {_repeated(examples)}")
+    say(f"{train}: {n_rows:,} distinct rows, {len(encoding.columns)} input columns, {_repeated(examples)}")
     tokens = ", ".join(f"{name} {n}" for name, n in zip(encoding.columns, encoding.n_trained, strict=True))
     space = float(np.prod([float(n) for n in encoding.n_trained]))
-    say(f"  distinct tokens: {tokens}; the rows are {len(found.rows) / space:.2%} of all combinations")
+    say(f"  distinct tokens: {tokens}; the rows are {n_rows / space:.2%} of all combinations")
     unknown = int((encoding.unknown(pool) > 0).sum())
     if test is None:
         say(f"  no --test: {len(pool)} unseen combinations of these tokens stand for what may be asked")
