@@ -146,6 +146,28 @@ def test_a_stored_operator_answers_as_before(tmp_path: Path) -> None:
     assert np.isnan(surrogate(1).predict(U[:1], Y[:, None]).spread).all()
 
 
+def test_error_bars_are_those_of_the_calibration_and_are_stored(tmp_path: Path) -> None:
+    draw, places = np.random.default_rng(5), Y[:, None]
+    u = draw.standard_normal((29, 6))
+    base = surrogate()
+    offsets = np.arange(1.0, 30)  # every function is off by as many scales
+    plain = base.predict(u, places)
+    truth = plain.mean + offsets[:, None] * np.hypot(plain.spread, 0.5)
+    set_by = base.calibrated(u, np.broadcast_to(places, (29, *places.shape)), truth, 0.5)
+    assert set_by.ratios == pytest.approx(np.broadcast_to(offsets[:, None], (29, 4)))
+    set_by.save(tmp_path / "m.safetensors")
+    again = Surrogate.load(tmp_path / "m.safetensors")
+    new = again.predict(U, places)
+    assert again.half_width(new, 0.9, whole=True) == pytest.approx(27 * np.hypot(new.spread, 0.5))  # rank 0.9 * 30
+    assert again.half_width(new, 0.9) == pytest.approx(27 * np.hypot(new.spread, 0.5))
+    with pytest.raises(UserError, match=r"level 0\.99 need 99 functions"):
+        again.half_width(new, 0.99)
+    assert not base.promises(0.5)
+    one = surrogate(1)
+    alone = one.calibrated(u, np.broadcast_to(places, (29, *places.shape)), one.predict(u, places).mean + 1, 0.5)
+    assert alone.half_width(alone.predict(U, places), 0.5) == pytest.approx(1.0)
+
+
 def test_strange_inputs_are_said() -> None:
     flat, large, steep = np.zeros(6), np.full(6, 2.0), np.array([0, 0.9, 0, 0, 0, 0])
     assert surrogate().strangeness(np.stack([flat, large, steep]), "abc") == [

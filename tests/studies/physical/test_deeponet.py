@@ -146,6 +146,29 @@ def test_equation_loss_is_zero_for_the_solution_and_not_for_another(run: Run) ->
         equation_loss(problem(run, "pendulum"), 1.0)
 
 
+def test_error_bars_are_set_by_functions_of_their_own(tmp_path: Path) -> None:
+    made = created(tmp_path, dataclasses.replace(TINY, calibration=60, n_test=200), "ensemble")
+    perform(made, study.STUDY, Task("ensemble", 0), lambda *_: None)
+    found = made.trial("ensemble", 0).measures() or {}
+    # 12 steps leave an error that the members share: their spread is too small, the bars are not.
+    assert found["coverage"] < 0.75
+    assert found["bar_coverage"] == pytest.approx(0.9, abs=0.06)
+    assert found["band_coverage"] == pytest.approx(0.9, abs=0.09)
+    assert found["n_shared"] == 0
+    data = problem(made, "ensemble")
+    assert data.calibration is not None
+    assert len(data.calibration) == 60
+    without = problem(made, "ensemble", calibration=0)
+    assert without.calibration is None
+    assert np.array_equal(without.train.u, data.train.u)
+    table = next(one for one in exhibits(made) if isinstance(one, Table) and one.name == "error-bars")
+    assert table.rows[0][table.columns.index("points within 90 % bars")] == pytest.approx(
+        found["bar_coverage"], abs=1e-4
+    )
+    figure = next(one for one in exhibits(made) if one.name == "predictions-ensemble")
+    assert "calibrated" in figure.caption
+
+
 def test_the_report_shows_what_was_measured(run: Run) -> None:
     shown = {one.name: one for one in exhibits(run)}
     assert {"scores", "training", "convergence", "sensors", "grid", "basis-deeponet", "error-bars"} <= shown.keys()
@@ -173,8 +196,16 @@ def test_a_users_equation_is_learnt_and_answers(tmp_path: Path, capsys: pytest.C
     drive.write_text("t,a,b\n0,0,1\n1,0.1,1\n2,0.2,1\n")
     verbs.predict(model, input=drive, points=5)
     lines = (tmp_path / "u.out.csv").read_text().splitlines()
-    assert lines[0] == "t,a,a_spread,b,b_spread"
+    assert lines[0] == "t,a,a_spread,a_low,a_high,b,b_spread,b_low,b_high"
     assert len(lines) == 6
+    table = np.loadtxt(tmp_path / "u.out.csv", delimiter=",", skiprows=1)
+    assert (table[:, 3] < table[:, 1]).all()
+    assert table[:, 3] + table[:, 4] == pytest.approx(2 * table[:, 1])
+    verbs.predict(model, input=drive, points=5, band=True)
+    assert "of the 0.9 band" in capsys.readouterr().out
+    assert (np.loadtxt(tmp_path / "u.out.csv", delimiter=",", skiprows=1)[:, 4] >= table[:, 4]).all()
+    with pytest.raises(UserError, match=r"level 0\.99 need 99 functions .* has 20"):
+        verbs.predict(model, input=drive, level=0.99)
     drive.write_text("t,a\n0,0\n2,90\n")
     with pytest.raises(UserError, match=r"u\.csv: a runs from 0 to 90"):
         verbs.predict(model, input=drive, strict=True)
@@ -214,7 +245,8 @@ def test_a_users_triples_are_split_by_function(tmp_path: Path, aligned: bool) ->
     assert all(measure(made, arm, "n_shared") == 0 for arm in made.arms)
     found = make_problem(trial(made, "own"))
     assert isinstance(found.train, Triples)
-    assert len(found.train) + len(found.test) == 24
+    assert found.calibration is not None
+    assert [len(found.train), len(found.test), len(found.calibration)] == [20, 2, 2]
 
 
 def test_a_users_netlist_is_simulated(tmp_path: Path) -> None:
@@ -231,7 +263,7 @@ def test_a_users_netlist_is_simulated(tmp_path: Path) -> None:
     assert measure(made, "own", "spice_runs") >= 32
     (tmp_path / "u.csv").write_text("t,u\n0,0\n5e-3,1\n")
     verbs.predict(tmp_path / "m.safetensors", input=tmp_path / "u.csv", points=3)
-    assert (tmp_path / "u.out.csv").read_text().startswith("t,s,s_spread\n0,")
+    assert (tmp_path / "u.out.csv").read_text().startswith("t,s,s_spread,s_low,s_high\n0,")
     for changes, message in (
         ({"source": "V9"}, "no source 'V9'"),
         ({"probe": "v(x)"}, "gives no v"),
@@ -250,8 +282,8 @@ def test_a_users_drives_are_the_training_inputs(tmp_path: Path) -> None:
     verbs.fit(ode="u", drives=tmp_path / "u.csv", control=False, model=tmp_path / "m.safetensors",
               out=tmp_path / "run", **FAST)  # fmt: skip
     found = make_problem(trial(Run.open(tmp_path / "run"), "own"))
-    assert len(found.train) == 10
-    assert len(found.test) == 2
+    assert found.calibration is not None
+    assert [len(found.train), len(found.test), len(found.calibration)] == [10, 1, 1]
 
 
 @pytest.mark.parametrize(

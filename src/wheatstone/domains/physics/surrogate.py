@@ -1,7 +1,17 @@
-"""A trained operator as a file: networks with their sensors, domain and the range of inputs that they were shown."""
+"""A trained operator as a file: networks with their sensors, domain and the range of inputs that they were shown.
+
+The members' disagreement says where an error is likely, not how large it is: members share their data, and what all of
+them get wrong none of them sees. Errors on functions that were kept out of training (`calibrated`) turn it into error
+bars that hold, with sqrt(spread^2 + floor^2) as scale; the floor, so that members who agree are not taken for right,
+is the root mean square of the training error.
+
+Source  `wheatstone.learn.conformal`; for operators Ma, Azizzadenesheli and Anandkumar, TMLR 2024, arXiv:2402.01960
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +27,7 @@ from wheatstone.bench.config import from_json, to_json
 from wheatstone.bench.errors import UserError
 from wheatstone.domains.physics.function_spaces import Array
 from wheatstone.domains.physics.operators import Box
+from wheatstone.learn.conformal import fewest_cases, risk_factor, split_quantile
 from wheatstone.learn.models.operator_network import OperatorNetwork, OperatorNetworkConfig
 
 FORMAT = 1
@@ -43,6 +54,8 @@ class Surrogate:
         low, high: least and largest input of the training data.
         roughest: largest change from one sensor to the next in the training data.
         about: what the operator is, for people.
+        floor: least scale of an error, in the unit of the output; NaN where error bars are not calibrated.
+        ratios: error over scale on the functions that calibrate; none where there were none.
     """
 
     members: Sequence[OperatorNetwork]
@@ -52,6 +65,8 @@ class Surrogate:
     high: float
     roughest: float
     about: str
+    floor: float = math.nan
+    ratios: Float[Array, "function point"] = dataclasses.field(default_factory=lambda: np.empty((0, 0)))
 
     def predict(self, u: Float[Array, "function sensor"], y: Float[Array, "point dim"]) -> Answer:
         """The output of every function at every place. Raises UserError for another number of sensors."""
@@ -60,6 +75,61 @@ class Surrogate:
         found = np.stack([everywhere(member, u, y) for member in self.members])
         spread = found.std(0, ddof=1) if len(found) > 1 else np.full_like(found[0], np.nan)
         return Answer(found.mean(0), spread)
+
+    def calibrated(
+        self,
+        u: Float[Array, "function sensor"],
+        y: Float[Array, "function point dim"],
+        s: Float[Array, "function point"],
+        floor: float,
+    ) -> Surrogate:
+        """The same with error bars set by functions that played no part in training.
+
+        Args:
+            u: their sensors.
+            y: places of their labels.
+            s: labels.
+            floor: root mean square of the training error.
+        """
+        # Networks that have no training error at all still round.
+        floor = max(floor, 1e-7 * float(np.abs(s).max(initial=0.0)), 1e-300)
+        found = dataclasses.replace(self, floor=floor)
+        answer = found.at_places(u, y)
+        return dataclasses.replace(found, ratios=np.abs(answer.mean - s) / found.scale(answer))
+
+    def at_places(self, u: Float[Array, "function sensor"], y: Float[Array, "function point dim"]) -> Answer:
+        """The output of each function at places of its own."""
+        if bool((y == y[:1]).all()):
+            return self.predict(u, y[0])
+        each = [self.predict(row[None], places) for row, places in zip(u, y, strict=True)]
+        return Answer(*(np.concatenate(parts) for parts in zip(*each, strict=True)))
+
+    def scale(self, answer: Answer) -> Float[Array, "function point"]:
+        """On which scale an answer may err."""
+        return np.hypot(np.nan_to_num(answer.spread), self.floor)
+
+    def promises(self, level: float) -> bool:
+        """Whether there are error bars of this level: enough functions calibrated them."""
+        return len(self.ratios) >= fewest_cases(level)
+
+    def half_width(self, answer: Answer, level: float, *, whole: bool = False) -> Float[Array, "function point"]:
+        """Error bars of an answer: the truth lies within mean plus or minus this.
+
+        Args:
+            answer: what `predict` gave.
+            level: share of an output's points within its bars, in expectation over inputs like those of training; or
+                share of outputs that lie within them everywhere.
+            whole: the second of these.
+
+        Raises UserError where too few functions were kept apart for that level.
+        """
+        if not self.promises(level):
+            raise UserError(
+                f"error bars of level {level:g} need {fewest_cases(level)} functions that were kept out of training; "
+                f"this operator has {len(self.ratios)}. Ask for a lower level, or train with more functions."
+            )
+        factor = split_quantile(self.ratios.max(1), level) if whole else risk_factor(self.ratios, level)
+        return factor * self.scale(answer)
 
     def strangeness(self, u: Float[Array, "function sensor"], names: Sequence[str]) -> list[str]:
         """What about these inputs the training data did not show, in words; empty when nothing."""
@@ -82,6 +152,8 @@ class Surrogate:
         tensors: dict[str, Tensor] = {"sensors": torch.from_numpy(self.sensors)}
         for index, member in enumerate(self.members):
             tensors |= {f"{index}.{name}": value for name, value in member.state_dict().items()}
+        if len(self.ratios):
+            tensors["ratios"] = torch.from_numpy(self.ratios)
         record = {
             "surrogate": FORMAT,
             "network": to_json(self.members[0].cfg),
@@ -89,6 +161,7 @@ class Surrogate:
             "box": [list(self.box.low), list(self.box.high), list(self.box.names)],
             "range": [self.low, self.high, self.roughest],
             "about": self.about,
+            "floor": self.floor if len(self.ratios) else None,
         }
         write_tensors(path, tensors, record)
 
@@ -119,7 +192,11 @@ class Surrogate:
             least, largest, roughest = (float(value) for value in record["range"])
             sensors = tensors["sensors"].numpy().astype(np.float64)
             box = Box(tuple(low), tuple(high), tuple(names))
-            return cls(members, sensors, box, least, largest, roughest, str(record["about"]))
+            ratios = tensors["ratios"].numpy() if "ratios" in tensors else np.empty((0, 0))
+            if ratios.ndim != 2:
+                raise ValueError(f"ratios have shape {ratios.shape}")
+            floor = float(record["floor"]) if len(ratios) else math.nan
+            return cls(members, sensors, box, least, largest, roughest, str(record["about"]), floor, ratios)
         except (KeyError, TypeError, ValueError, RuntimeError, UserError) as error:
             raise UserError(f"{path}: damaged ({str(error).splitlines()[0][:120]}).") from None
 

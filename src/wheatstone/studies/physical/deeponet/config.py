@@ -57,6 +57,9 @@ class Config:
     """Test functions."""
     test_points: Annotated[int, Ge(2)] = 100
     """Even places at which each test function is judged."""
+    calibration: Annotated[int, Ge(0)] = 0
+    """Functions kept apart to set the size of error bars; of a user's own functions, half of those held out instead.
+    0 sets none."""
     method: Method = "network"
     """One network, the best of a grid of networks, an ensemble, linear algebra, or a sweep."""
     kind: Literal["deeponet", "fnn"] = "deeponet"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 
 from wheatstone.domains.physics.function_spaces import Array
-from wheatstone.domains.physics.surrogate import everywhere
+from wheatstone.domains.physics.surrogate import Surrogate, everywhere
 from wheatstone.domains.physics.triples import Triples
 from wheatstone.learn.models.operator_network import OperatorNetwork
 from wheatstone.studies.physical.deeponet.losses import rows_of
@@ -18,6 +18,8 @@ from wheatstone.studies.physical.deeponet.problem import NAMES, Problem
 
 Predict = Callable[[Triples], Float[Array, "function point"]]
 SHOWN_BASIS = 6
+LEVEL = 0.9
+"""Of the error bars in the report."""
 
 
 @torch.no_grad()
@@ -31,36 +33,37 @@ def outputs_at(model: OperatorNetwork, part: Triples) -> Float[Array, "function 
     return found.view(len(part), -1).numpy().astype(np.float64)
 
 
-def curves(
-    problem: Problem, predict: Predict, members: Sequence[OperatorNetwork], predicted: Array
-) -> list[dict[str, Any]]:
+def curves(problem: Problem, predict: Predict, surrogate: Surrogate | None, predicted: Array) -> list[dict[str, Any]]:
     """Outputs as curves: the named functions, the worst test function and a usual one; none in two dimensions."""
     if len(problem.box.low) > 1 or not problem.test.is_aligned:
         return []
     errors = ((predicted - problem.test.s) ** 2).mean(1)
     usual = int(np.argsort(errors)[len(errors) // 2])
     chosen = {"median test function": usual, "worst test function": int(errors.argmax())}
-    found = [_curve(name, problem.test, at, predicted[at], members, problem) for name, at in chosen.items()]
+    found = [_curve(name, problem.test, at, predicted[at], surrogate, problem) for name, at in chosen.items()]
     named = problem.others.get("named")
     if named is not None:
         outputs = predict(named)
-        found += [_curve(name, named, at, outputs[at], members, problem) for at, name in enumerate(NAMES)]
+        found += [_curve(name, named, at, outputs[at], surrogate, problem) for at, name in enumerate(NAMES)]
     return found
 
 
 def _curve(
-    name: str, part: Triples, at: int, predicted: Array, members: Sequence[OperatorNetwork], problem: Problem
+    name: str, part: Triples, at: int, predicted: Array, surrogate: Surrogate | None, problem: Problem
 ) -> dict[str, Any]:
-    spread = None
-    if len(members) > 1:
-        one = part[slice(at, at + 1)]
-        spread = np.stack([outputs_at(member, one)[0] for member in members]).std(0, ddof=1).tolist()
+    spread, bar = None, None
+    if surrogate is not None and len(surrogate.members) > 1:
+        answer = surrogate.predict(part.u[at : at + 1], part.y[at])
+        spread = answer.spread[0].tolist()
+        if surrogate.promises(LEVEL):
+            bar = surrogate.half_width(answer, LEVEL)[0].tolist()
     return {
         "name": name,
         "y": part.y[at, :, 0].tolist(),
         "true": part.s[at].tolist(),
         "predicted": predicted.tolist(),
         "spread": spread,
+        "bar": bar,
         "sensors": problem.sensors.tolist(),
         "input": part.u[at].tolist(),
     }

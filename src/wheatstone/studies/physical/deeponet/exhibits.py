@@ -15,6 +15,17 @@ CURVED = ("deeponet", "ensemble", "stacked", "normalised", "cosine", "own")
 SWEPT = ("functions", "functions_fnn", "labels")
 PREDICTED = ("deeponet", "ensemble", "swinging", "spice", "own")
 GRIDS = ("fnn", "pendulum_fnn", "spice_fnn", "own_fnn")
+BARS = {
+    "spread": "spread",
+    "spread_shorter": "spread, half the length",
+    "spread_error_correlation": "rank correlation with the error",
+    "coverage": "points within 2 spreads",
+    "bar_coverage": "points within 90 % bars",
+    "bar_coverage_shorter": "the same, half the length",
+    "band_coverage": "outputs within the 90 % band",
+    "bar_width": "half-width of the bars",
+}
+"""Measures of error bars and their columns."""
 OTHERS = {"log10_shorter_mse": "half the length", "log10_test_mse": "as trained", "log10_longer_mse": "2.5 times",
           "log10_named_mse": "x, sines"}  # fmt: skip
 
@@ -127,14 +138,15 @@ def _other_functions(run: Run, arms: Sequence[str]) -> Iterator[Exhibit]:
         arm for arm in arms if arm in ("ensemble", "own") and math.isfinite(spread(measured(run, arm, "spread")).mean)
     ]
     if arms:
-        rows = [[arm, *(_rounded(spread(measured(run, arm, name)).mean) for name in (
-            "spread", "spread_shorter", "coverage", "spread_error_correlation"))] for arm in arms]  # fmt: skip
+        rows = [[arm, *(_rounded(spread(measured(run, arm, name)).mean) for name in BARS)] for arm in arms]
         yield Table(
             "error-bars",
-            f"What the disagreement of an ensemble is worth (means over {n_seeds(run)})",
-            ("arm", "spread", "spread, half the length", "truth within 2 spreads", "rank correlation with the error"),
+            f"What error bars are worth (means over {n_seeds(run)})",
+            ("arm", *BARS.values()),
             rows,
-            "Members share data and differ in their start, so the spread knows nothing of an error that all share.",
+            "Members share data and differ in their start, so the spread knows nothing of an error that all share. "
+            "Bars whose size is set by functions kept apart hold what they promise, and promise nothing of functions "
+            "of another kind.",
         )
 
 
@@ -147,9 +159,9 @@ def _predictions(run: Run, arms: Sequence[str]) -> Iterator[Exhibit]:
             continue
         lines: list[Line] = []
         for curve in _chosen(curves):
-            bar = curve["spread"]
-            low = [p - 2 * b for p, b in zip(curve["predicted"], bar, strict=True)] if bar else None
-            high = [p + 2 * b for p, b in zip(curve["predicted"], bar, strict=True)] if bar else None
+            bar = curve.get("bar") or [2 * value for value in curve["spread"] or ()]
+            low = [p - b for p, b in zip(curve["predicted"], bar, strict=True)] if bar else None
+            high = [p + b for p, b in zip(curve["predicted"], bar, strict=True)] if bar else None
             lines.append(Line(f"{curve['name']}: solver", curve["y"], curve["true"]))
             lines.append(Line(f"{curve['name']}: {arm}", curve["y"], curve["predicted"], low, high))
         yield Lines(
@@ -158,8 +170,7 @@ def _predictions(run: Run, arms: Sequence[str]) -> Iterator[Exhibit]:
             shown["axis"],
             "output",
             lines,
-            caption="The worst of all test functions is among them."
-            + (" Bands: two standard deviations of the members." if any(c["spread"] for c in curves) else ""),
+            caption="The worst of all test functions is among them." + _bands(curves),
         )
     drives = _artifact(run, "spice", seed, "predictions") if "spice" in arms else None
     if drives and drives["curves"]:
@@ -175,6 +186,12 @@ def _predictions(run: Run, arms: Sequence[str]) -> Iterator[Exhibit]:
                 Line("v(out), DeepONet", curve["y"], curve["predicted"], arm="spice"),
             ],
         )
+
+
+def _bands(curves: Sequence[dict[str, Any]]) -> str:
+    if any(curve.get("bar") for curve in curves):
+        return " Bands: calibrated error bars, which hold 90 % of an output's points in expectation."
+    return " Bands: two standard deviations of the members." if any(curve["spread"] for curve in curves) else ""
 
 
 def _basis(run: Run, arms: Sequence[str]) -> Iterator[Exhibit]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from wheatstone.learn.linear_operators import LinearOperator, PodOperator, reduc
 from wheatstone.learn.models.operator_network import GRID, Ensemble, OperatorNetwork, Reduction, Scaling
 from wheatstone.learn.regression import Regressed, Stages, log_slope
 from wheatstone.studies.physical.deeponet.config import Config, grid_points, numbers
-from wheatstone.studies.physical.deeponet.curves import Predict, basis, curves, outputs_at
+from wheatstone.studies.physical.deeponet.curves import LEVEL, Predict, basis, curves, outputs_at
 from wheatstone.studies.physical.deeponet.losses import equation_loss, function_loss, label_loss, rows_of
 from wheatstone.studies.physical.deeponet.measures import MEASURES, NAN, Scores, rank_correlation, scores
 from wheatstone.studies.physical.deeponet.problem import Problem, make_problem
@@ -52,7 +53,8 @@ def run(trial: Trial[Config]) -> Mapping[str, float]:
 def _run(trial: Trial[Config]) -> Mapping[str, float]:
     config, problem = trial.config, make_problem(trial)
     found = dict.fromkeys(MEASURES, NAN)
-    found["n_shared"] = float(shared_functions(problem.train, problem.test))
+    parts = [problem.train, problem.test, *([] if problem.calibration is None else [problem.calibration])]
+    found["n_shared"] = float(sum(shared_functions(*pair) for pair in itertools.combinations(parts, 2)))
     match config.method:
         case "functions" | "points" | "sensors":
             found |= _sweep(trial, problem)
@@ -230,15 +232,33 @@ def _judge(trial: Trial[Config], problem: Problem, judged: Judged) -> dict[str, 
     for name, part in problem.others.items():
         measures[f"log10_{name}_mse"] = _log10(_mse(judged.predict, part))
     measures |= _linearity(trial, problem, judged.predict)
-    shown: dict[str, Any] = {
-        "axis": problem.box.names[0],
-        "curves": curves(problem, judged.predict, judged.members, predicted),
-    }
+    surrogate = None
     if judged.members:
         trial.write("basis", basis(problem, judged.members[0]))
-        surrogate_of(trial.config, problem, judged.members).save(trial.file(MODEL))
+        surrogate = surrogate_of(trial.config, problem, judged)
+        surrogate.save(trial.file(MODEL))
+        measures |= _bars(problem, surrogate)
+    shown = {"axis": problem.box.names[0], "curves": curves(problem, judged.predict, surrogate, predicted)}
     trial.write("predictions", shown)
     return measures
+
+
+def _bars(problem: Problem, surrogate: Surrogate) -> dict[str, float]:
+    """Whether error bars hold what they promise, and what they cost; nothing where there are too few functions."""
+    if not surrogate.promises(LEVEL):
+        return {}
+    found: dict[str, float] = {}
+    for name, part in (("", problem.test), ("_shorter", problem.others.get("shorter"))):
+        if part is None:
+            continue
+        answer = surrogate.at_places(part.u, part.y)
+        error = np.abs(answer.mean - part.s)
+        bars, band = (surrogate.half_width(answer, LEVEL, whole=whole) for whole in (False, True))
+        found[f"bar_coverage{name}"] = float((error <= bars).mean())
+        if not name:
+            found["band_coverage"] = float((error <= band).all(1).mean())
+            found["bar_width"] = float(bars.mean())
+    return found
 
 
 def score_measures(found: Scores, train_mse: float) -> dict[str, float]:
@@ -354,7 +374,7 @@ def reduction_of(trial: Trial[Config], problem: Problem, scaling: Scaling) -> Re
     return Reduction(*(torch.from_numpy(part).float() for part in (whole, found.ridge, found.left)))
 
 
-def surrogate_of(config: Config, problem: Problem, members: list[OperatorNetwork]) -> Surrogate:
+def surrogate_of(config: Config, problem: Problem, judged: Judged) -> Surrogate:
     """What is stored for a user."""
     u = problem.train.u
     about = {
@@ -363,7 +383,10 @@ def surrogate_of(config: Config, problem: Problem, members: list[OperatorNetwork
         "triples": "labelled data",
     }.get(config.operator, config.operator)
     steepest = float(np.abs(np.diff(u, axis=1)).max(initial=0.0))
-    return Surrogate(members, problem.sensors, problem.box, float(u.min()), float(u.max()), steepest, about)
+    low, high = float(u.min()), float(u.max())
+    found = Surrogate(judged.members, problem.sensors, problem.box, low, high, steepest, about)
+    spare = problem.calibration
+    return found if spare is None else found.calibrated(spare.u, spare.y, spare.s, judged.train_mse**0.5)
 
 
 def predictor(members: list[OperatorNetwork]) -> Predict:

@@ -37,7 +37,12 @@ MEASURES = {
     "spread_error_correlation": "Spearman correlation of a function's mean spread and its RMS error, over test and "
     "other functions",
     "coverage": "share of test points whose truth lies within two standard deviations of the members' mean",
-    "n_shared": "functions that are in training and test: must be 0",
+    "bar_coverage": "share of test points within the calibrated 90 % error bars",
+    "bar_coverage_shorter": "the same on functions of half the correlation length, of which calibration promises "
+    "nothing",
+    "band_coverage": "share of test functions that lie within the calibrated 90 % band everywhere",
+    "bar_width": "mean half-width of the error bars on test functions (unit of the output)",
+    "n_shared": "functions that are in two of training, test and calibration: must be 0",
     "parameters": "numbers that training changes",
     "spice_runs": "simulations by ngspice behind the labels",
 }

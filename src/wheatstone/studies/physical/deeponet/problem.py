@@ -17,7 +17,7 @@ from wheatstone.bench.errors import UserError
 from wheatstone.bench.run import Trial
 from wheatstone.domains.physics.function_spaces import NAMED, Array, FunctionBatch, FunctionSpace, named_functions
 from wheatstone.domains.physics.operators import Box, Operator, same_for_all
-from wheatstone.domains.physics.triples import Triples, read_triples, split_by_function
+from wheatstone.domains.physics.triples import Halves, Triples, read_triples, split_by_function
 from wheatstone.domains.physics.waveforms import read_waveforms
 from wheatstone.studies.physical.deeponet.config import Config
 
@@ -45,6 +45,7 @@ class Problem:
         train: training triples with `sensors` sensors.
         test: test functions, at the same places for all where there is an operator.
         others: functions of other kinds by name, labelled as the test is.
+        calibration: functions that set the size of error bars, labelled as the test is; None where there are none.
         scale: (factor, addend) from a function's values to what the operator is driven with.
     """
 
@@ -57,6 +58,7 @@ class Problem:
     test: Triples
     others: dict[str, Triples]
     scale: tuple[float, float]
+    calibration: Triples | None = None
 
     def with_sensors(self, m: int) -> Problem:
         """The same functions, places and labels seen through m sensors. Needs an operator."""
@@ -86,7 +88,7 @@ def make_problem(trial: Trial[Config]) -> Problem:
     if config.operator == "triples":
         return _from_file(trial)
     operator = make_operator(trial)
-    inputs, held = _functions(trial)
+    inputs, held, spare = _functions(trial)
     places = operator.even_points(config.test_points)
     if config.aligned:
         y = same_for_all(operator.even_points(config.points), len(inputs))
@@ -115,6 +117,7 @@ def make_problem(trial: Trial[Config]) -> Problem:
         labelled(held, same_for_all(places, len(held))),
         {name: labelled(one, same_for_all(places, len(one))) for name, one in others.items()},
         scale,
+        labelled(spare, same_for_all(places, len(spare))) if spare is not None else None,
     )
 
 
@@ -185,20 +188,22 @@ def _space(config: Config, factor: float = 1.0) -> FunctionSpace:
     return FunctionSpace(config.space, config.length * factor, config.resolution, amplitude)
 
 
-def _functions(trial: Trial[Config]) -> tuple[FunctionBatch, FunctionBatch]:
-    """Training and test functions."""
+def _functions(trial: Trial[Config]) -> tuple[FunctionBatch, FunctionBatch, FunctionBatch | None]:
+    """Functions for training, for the test, and for error bars if asked."""
     config = trial.config
     if DRIVES in trial.run.inputs:
         scale = (config.offset, config.amplitude) if config.operator == "circuit" else (0.0, 1.0)
         drives = drives_of(trial.input(DRIVES), config.horizon, *scale)
         order = trial.rng("split").permutation(len(drives))
         cut = max(1, round(HELD_OUT * len(order)))
-        return drives[order[cut:]], drives[order[:cut]]
+        half = cut // 2 if config.calibration else 0
+        return drives[order[cut:]], drives[order[half:cut]], drives[order[:half]] if half else None
     space = _space(config)
     n = config.n_functions
     if config.method in ("functions", "points"):
         n = max(n, *_whole(config.sweep_functions))
-    return space.sample(n, trial.rng("functions")), space.sample(config.n_test, trial.rng("test functions"))
+    spare = space.sample(config.calibration, trial.rng("calibration functions")) if config.calibration else None
+    return space.sample(n, trial.rng("functions")), space.sample(config.n_test, trial.rng("test functions")), spare
 
 
 def _whole(text: str) -> list[int]:
@@ -207,11 +212,14 @@ def _whole(text: str) -> list[int]:
 
 def _from_file(trial: Trial[Config]) -> Problem:
     found = read_triples(trial.input(TRIPLES))
-    halves = split_by_function(found.triples, HELD_OUT, trial.rng("split"))
+    halves, spare = split_by_function(found.triples, HELD_OUT, trial.rng("split")), None
+    if trial.config.calibration and len(set(halves.test.digests())) > 1:
+        spare, test = split_by_function(halves.test, 0.5, trial.rng("split for calibration"))
+        halves = Halves(halves.train, test)
     flat = found.triples.y.reshape(-1, found.triples.y.shape[-1])
     names = tuple(f"y{at + 1}" for at in range(flat.shape[1])) if flat.shape[1] > 1 else ("y",)
     box = Box(tuple(flat.min(0).tolist()), tuple(flat.max(0).tolist()), names)
-    return Problem(None, box, found.sensors, None, None, halves.train, halves.test, {}, (1.0, 0.0))
+    return Problem(None, box, found.sensors, None, None, halves.train, halves.test, {}, (1.0, 0.0), spare)
 
 
 NAMES = tuple(NAMED)

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, Lt
 
 from wheatstone.bench.errors import UserError
 from wheatstone.bench.run import Run
@@ -106,7 +106,8 @@ def fit(
         raise UserError(f"deeponet fit --model: got {model}, must end in .safetensors.")
     changes: dict[str, Any] = {
         "space": space, "length": length, "amplitude": amplitude, "offset": offset, "source": source, "probe": probe,
-        "n_functions": functions, "n_test": max(20, functions // 10), "points": points, "test_points": points,
+        "n_functions": functions, "n_test": max(20, functions // 10), "calibration": max(20, functions // 10),
+        "points": points, "test_points": points,
         "aligned": True, "by_function": True, "batch": 50, "sensors": sensors, "members": members, "width": width,
         "depth": depth, "activation": activation, "fourier": fourier, "hard": hard, "steps": steps, "lr": lr,
         "normalise": True, "schedule": "cosine", "grid": "100@0.001", "formula": ode, "start": start,
@@ -230,9 +231,16 @@ def _tell(run: Run, seed: int, model: Path) -> None:
             f"The test error is {own['generalisation_ratio']:.0f} times the training error: more functions would help "
             "more than more steps."
         )
+    if math.isfinite(own["bar_width"]):
+        say(
+            f"\nError bars of 90 %, calibrated on functions of their own: mean half-width {own['bar_width']:.3g}; they "
+            f"hold the truth at {own['bar_coverage']:.0%} of the test points, the 90 % band holds "
+            f"{own['band_coverage']:.0%} of the test outputs as a whole."
+        )
     say(
-        f"\nTwo standard deviations of the members hold the truth at {own['coverage']:.0%} of test points; spread and "
-        f"error of a function have rank correlation {own['spread_error_correlation']:.2f}."
+        f"{'' if math.isfinite(own['bar_width']) else chr(10)}Two standard deviations of the members alone hold "
+        f"{own['coverage']:.0%} of the points; spread and error of a function have rank correlation "
+        f"{own['spread_error_correlation']:.2f}."
     )
     say(f"Model: {model}\nReport: {run.path / 'report.html'}")
     say(f"Next: wheatstone apply {NAME} predict {model} --input U.csv")
@@ -244,16 +252,23 @@ def predict(
     input: Path | None = None,
     at: Path | None = None,
     points: Annotated[int, Ge(2)] = 200,
+    level: Annotated[float, Gt(0), Lt(1)] = 0.9,
+    band: bool = False,
     out: Path | None = None,
     strict: bool = False,
 ) -> int:
-    """Answer new inputs with a trained operator: a table of outputs, with error bars of an ensemble.
+    """Answer new inputs with a trained operator: a table of outputs with calibrated error bars.
+
+    The bars' ends are the columns _low and _high. They hold for inputs that are drawn as those of training were; for
+    others look at the spread of the members.
 
     Args:
         model: what `fit` wrote.
         input: a table of inputs: first column time, each other column one input; or one column, the sensors' values.
         at: a table of places (one column a coordinate, one row a place) where outputs are wanted.
         points: even places where no table is given.
+        level: share of an output's points that lie within their error bars, in expectation.
+        band: bars within which that share of the outputs lies everywhere, instead: they are wider.
         out: where the table of outputs goes; beside the inputs when not given.
         strict: refuse places and inputs outside what training showed, instead of warning.
     """
@@ -279,16 +294,19 @@ def predict(
     if strict and doubts:
         raise UserError(f"{input.name}: {doubts[0]}. Without --strict this is a warning.")
     for doubt in doubts[:5]:
-        print(printable(f"warning: {doubt}: the answer may be wrong."), file=sys.stderr)
+        print(printable(f"warning: {doubt}: the answer may be wrong, and so may its error bars."), file=sys.stderr)
     answer = surrogate.predict(u, y)
+    # A model with none at all answers without; one that cannot promise this level says so.
+    bars = surrogate.half_width(answer, level, whole=band) if len(surrogate.ratios) else None
     target = out or input.with_suffix(".out.csv")
-    _write(target, surrogate, y, answer, waves)
-    spread = float(np.nanmean(answer.spread)) if len(surrogate.members) > 1 else float("nan")
+    _write(target, surrogate, y, answer, bars, waves)
     swing = float(answer.mean.max() - answer.mean.min())
+    width = float(np.nanmean(answer.spread if bars is None else bars)) if swing > 0 else math.nan
+    what = "spread of the members" if bars is None else f"half-width of the {level:.3g} {'band' if band else 'bars'}"
     say(
         f"{target}: {len(u)} output{'s' if len(u) > 1 else ''} at {len(y)} places, from {answer.mean.min():.5g} to "
         f"{answer.mean.max():.5g}"
-        + (f"; mean spread of the members {spread:.2g} ({spread / swing:.1%} of that)" if swing > 0 < spread else "")
+        + (f"; mean {what} {width:.2g} ({width / swing:.1%} of that)" if math.isfinite(width) else "")
     )
     return 0
 
@@ -315,16 +333,19 @@ def _outside(surrogate: Surrogate, y: Any) -> list[str]:
     return found
 
 
-def _write(path: Path, surrogate: Surrogate, y: Any, answer: Answer, waves: Waveforms) -> None:
+def _write(path: Path, surrogate: Surrogate, y: Any, answer: Answer, bars: Any, waves: Waveforms) -> None:
     from wheatstone.bench.files import write_atomically
 
     names = [name.split()[0] for name in surrogate.box.names]
     head, columns = names, [*y.T]
     for index, name in enumerate(waves.names):
-        head = [*head, name if len(waves.names) > 1 else "s"]
-        columns.append(answer.mean[index])
+        title, mean = name if len(waves.names) > 1 else "s", answer.mean[index]
+        shown = {title: mean}
         if len(surrogate.members) > 1:
-            head = [*head, f"{head[-1]}_spread"]
-            columns.append(answer.spread[index])
+            shown[f"{title}_spread"] = answer.spread[index]
+        if bars is not None:
+            shown |= {f"{title}_low": mean - bars[index], f"{title}_high": mean + bars[index]}
+        head += shown
+        columns += shown.values()
     rows = (",".join(f"{value:.9g}" for value in row) for row in zip(*columns, strict=True))
     write_atomically(path, "\n".join([",".join(head), *rows, ""]).encode())
