@@ -24,7 +24,7 @@ from wheatstone.domains.causal.instances import (
     joined,
     structures,
 )
-from wheatstone.learn.models.statements import EDGE, QUESTION, pack
+from wheatstone.learn.models.statements import EDGE, QUESTION, pack, padding
 
 DRAWN: list[tuple[AxiomName, Structure]] = [
     ("transitivity", "chain"),
@@ -212,7 +212,9 @@ def test_rows_have_fresh_names_the_question_first_and_every_statement_once() -> 
     shuffled = rows_of(drawn, 9, np.random.default_rng(1), "shuffled")
     np.testing.assert_array_equal(np.sort(shuffled[:, 1:]), np.sort(rows[:, 1:]))
     assert len({tuple(row) for row in rows[:, 1:].tolist()}) > 15  # names change from question to question
-    assert stacked([rows, rows[:, :2]], 9).shape == (40, 4)
+    both = stacked([rows, rows[:, :2]], padding(9))
+    assert both.shape == (40, 4)
+    assert (both[20:, 2:] == padding(9)).all()
     with pytest.raises(ValueError, match="4 nodes need as many names"):
         rows_of(drawn, 3, np.random.default_rng(0))
     assert pack(EDGE, np.array([2]), np.array([3]), 9).tolist() == [21]

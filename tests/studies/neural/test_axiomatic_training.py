@@ -18,11 +18,16 @@ from wheatstone.bench.trial import Trial
 from wheatstone.bench.work import Task as Work
 from wheatstone.bench.work import perform
 from wheatstone.cli.main import main
+from wheatstone.domains.causal import spelling
 from wheatstone.domains.causal.axioms import AXIOMS
+from wheatstone.domains.causal.graphs import graph_of
 from wheatstone.domains.causal.instances import Instances, is_held_out
+from wheatstone.domains.causal.text import parse_premise
 from wheatstone.learn.sequences import NO_TARGET
+from wheatstone.learn.training import fit
 from wheatstone.studies.neural.axiomatic_training import examination, study
 from wheatstone.studies.neural.axiomatic_training.config import Config
+from wheatstone.studies.neural.axiomatic_training.encoding import encoding_of
 from wheatstone.studies.neural.axiomatic_training.examination import (
     Marked,
     Test,
@@ -35,6 +40,7 @@ from wheatstone.studies.neural.axiomatic_training.verbs import NAMINGS
 
 DATA = Path(__file__).parents[2] / "data" / "axiomatic-training"
 ARMS = ("mixed", "shuffled_answers", "d_separation")
+TEXT_ARMS = ("mixed", "learned", "sinusoidal", "rotary", "d_separation")
 TRANSITIVITY = AXIOMS["transitivity"]
 
 
@@ -166,6 +172,68 @@ def test_one_hop_is_learnt_and_shuffled_answers_teach_nothing(tmp_path: Path) ->
     assert abs(found["shuffled_answers"]["near_accuracy"] - 0.5) < 0.25
 
 
+@pytest.fixture(scope="module")
+def text_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A short run of the paper's encoding, each kind of positions and both axioms."""
+    config = dataclasses.replace(
+        study.SMOKE, encoding="text", steps=4, evaluations=2, asked=20, n_name=8, order="written"
+    )
+    made = Run.create(tmp_path_factory.mktemp("text") / "run", study.STUDY, "smoke", config, (0,), TEXT_ARMS, 1)
+    for arm in TEXT_ARMS:
+        perform(made, study.STUDY, Work(arm, 0), lambda *_: None)
+    return made
+
+
+def test_text_is_trained_on_measured_and_shown(text_run: Run) -> None:
+    for arm in TEXT_ARMS:
+        found = text_run.trial(arm, 0).measures() or {}
+        assert found["oracle_disagreements"] == 0
+        assert 0 <= found["branching_accuracy"] <= 1
+    shown = {one.name: one for one in study.exhibits(text_run)}
+    assert isinstance(shown["network"], Diagram)
+    assert not [name for name in shown if name.startswith("attention")]
+
+
+@pytest.mark.parametrize("arm", ["mixed", "d_separation"])
+def test_text_of_training_says_what_is_trained(text_run: Run, arm: str) -> None:
+    """Every row is read back from its tokens; the oracle gives the answer that follows the '?'."""
+    data = prepare(trial(text_run, arm)).training.data
+    at = data.single_targets()
+    assert at is not None
+    every = torch.arange(len(at))
+    assert (data.tokens[every, at] == spelling.ASK).all()
+    targets = data.targets[every, at].tolist()
+    assert set(targets) == {spelling.NO, spelling.YES}
+    for row, target in zip(data.tokens[::5].tolist(), targets[::5], strict=True):
+        asked = parse_premise(spelling.text_of(row), "row")
+        assert asked.question.axiom == ("transitivity" if arm == "mixed" else "d_separation")
+        assert graph_of(asked.edges, "row").answer(asked.question).yes == (target == spelling.YES)
+
+
+def test_the_paper_is_its_own_set_up() -> None:
+    config = study.STUDY.presets["paper"].config
+    model = encoding_of(dataclasses.replace(config, n_layer=1)).model(40, torch.Generator())
+    assert (config.n_layer, config.d_model, config.n_head, config.encoding) == (12, 512, 8, "text")
+    assert model.embedding.shape == (spelling.VOCAB, 512)
+    assert model.unembedding is not None
+    positions = {study.STUDY.arm_config(config, arm).positions for arm in study.OF_PAPER}
+    assert positions == {"none", "learned", "rotary", "sinusoidal"}
+
+
+def test_text_can_be_learnt() -> None:
+    """64 questions about chains of three nodes, by heart."""
+    config = dataclasses.replace(study.SMOKE, encoding="text", positions="rotary", steps=60, lr=3e-3, evaluations=2)
+    encoding = encoding_of(config)
+    some = AXIOMS["transitivity"].draw(64, 3, np.random.default_rng(0), "flipped")
+    rows = encoding.rows(some, np.random.default_rng(1))
+    model = encoding.model(rows.shape[1], torch.Generator().manual_seed(0))
+    before = encoding.says_yes(model, torch.from_numpy(rows)) == some.answer
+    fit(model, encoding.training([rows], some.answer), config.fitting(), order_seed=0)
+    after = encoding.says_yes(model, torch.from_numpy(rows)) == some.answer
+    assert before.mean() < 0.8
+    assert after.mean() > 0.95
+
+
 def apply(verb: str, *arguments: str) -> int:
     return main(["apply", "axiomatic-training", verb, *arguments])
 
@@ -201,6 +269,18 @@ def test_check_asks_a_graph_and_a_model_beside_the_oracle(
         assert row["share_of_namings_yes"] * NAMINGS == pytest.approx(round(row["share_of_namings_yes"] * NAMINGS))
     assert apply("check", str(graph), "--most", "5") == 0
     assert capsys.readouterr().out.count("oracle") == 6  # five questions and the last line
+
+
+def test_a_model_of_text_is_asked_about_any_graph_that_its_positions_reach(
+    text_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    graph = tmp_path / "g.txt"
+    graph.write_text("\n".join(f"n{i} n{i + 1}" for i in range(30)), encoding="utf-8")
+    arguments = (str(graph), "--run", str(text_run.path), "--most", "3")
+    assert apply("check", *arguments) == 0
+    assert "The model agrees with the oracle on" in capsys.readouterr().out
+    assert apply("check", *arguments, "--arm", "learned") == 2
+    assert "tokens; this arm has positions for" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -40,8 +40,7 @@ def rows_of(instances: Instances, n_name: int, rng: Rng, order: Order = "shuffle
     return np.concatenate([question[:, None], statements], axis=1)
 
 
-def stacked(groups: Sequence[Ints], n_name: int) -> Ints:
+def stacked(groups: Sequence[Ints], pad: int) -> Ints:
     """Rows of different lengths as one array, padded on the right."""
     width = max(group.shape[1] for group in groups)
-    wide = [np.pad(group, ((0, 0), (0, width - group.shape[1])), constant_values=padding(n_name)) for group in groups]
-    return np.concatenate(wide)
+    return np.concatenate([np.pad(one, ((0, 0), (0, width - one.shape[1])), constant_values=pad) for one in groups])

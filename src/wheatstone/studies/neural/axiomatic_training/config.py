@@ -40,14 +40,16 @@ class Config(Recipe):
     """Demonstrations balanced by distance and answer, or by answer alone (paper: label)."""
     order: Order = "shuffled"
     """Statements in random order, or as written along the chain; in training and in tests."""
-    positions: Literal["none", "learned", "rotary"] = "none"
-    """What the model knows of the order of statements."""
+    encoding: Literal["statements", "text"] = "statements"
+    """A position holds a whole statement, or a word or a character of the text (paper: text)."""
+    positions: Literal["none", "learned", "rotary", "sinusoidal"] = "none"
+    """What the model knows of the order of statements, or of tokens beyond the causal mask."""
     true_answers: bool = True
     """False: the answers of training are shuffled among its questions."""
     demonstrations: Annotated[int, Ge(0)] = 0
     """Demonstrations in training; 0 draws fresh ones for every step (paper: 175000, read 100 times)."""
     n_name: Annotated[int, Ge(4), Le(200)] = 24
-    """Names of nodes; each question draws its own."""
+    """Names of nodes, of which each question draws its own; of text, which spells its names, the largest tests."""
     held_out: Annotated[float, Ge(0), Lt(1)] = 0.2
     """Share of the shapes of flipped chains of four nodes and more that training never shows."""
     asked: Annotated[int, Ge(20)] = 500
@@ -72,6 +74,6 @@ class Config(Recipe):
             raise UserError(f"n_name: got {self.n_name}, must not be below longest, which is {self.longest}.")
         return range(self.shortest, self.longest + 1)
 
-    def statements(self, context: int) -> TransformerConfig:
-        """The model for questions of at most so many statements."""
-        return dataclasses.replace(self.transformer(self.n_name, context), positions=self.positions, tied=False)
+    def network(self, vocab: int, context: int) -> TransformerConfig:
+        """The model's shape for so many names or tokens, and questions of at most so many positions."""
+        return dataclasses.replace(self.transformer(vocab, context), positions=self.positions, tied=False)

@@ -25,12 +25,14 @@ from wheatstone.bench.over_seeds import bars_of, finished_arms, measured, n_seed
 from wheatstone.bench.run import Run
 from wheatstone.bench.verdict import share_interval
 from wheatstone.domains.causal.graphs import Question
+from wheatstone.domains.diagrams.models import trained_network
 from wheatstone.domains.diagrams.statements import statement_network
 
 HALF = Mark("y", 0.5, "chance")
 TAUGHT_TO = Mark("x", 6, "longest taught")
 SEPARATION = "d_separation"
 CHAINS = {"chain": "chains that point one way", "flipped": "flipped chains"}
+POSITIONAL = ("mixed", "learned", "sinusoidal", "rotary", "chains_only_in_order")
 GROUPS: Mapping[str, Sequence[str]] = {
     "transitivity": ("far_accuracy", "hard_accuracy", "longer_accuracy", "longer_hard", "longest_accuracy"),
     "positions": ("far_accuracy", "longer_accuracy", "longest_accuracy", "reversed_accuracy", "larger_hard"),
@@ -71,7 +73,9 @@ def exhibits(run: Run) -> Sequence[Exhibit]:
         shown += [_by_length(run, family, causal) for family in CHAINS]
         shown.append(_families(run, main))
         shown.append(_by_hop(run, main))
-        positional = [arm for arm in causal if arm in ("mixed", "learned", "rotary", "chains_only_in_order")]
+        positional = [
+            arm for arm in causal if arm in ("mixed", "learned", "sinusoidal", "rotary", "chains_only_in_order")
+        ]
         if len(positional) > 1:
             shown.append(_measured(run, "positions", "What positions change", positional, GROUPS["positions"]))
         shown.append(_yes_rates(run, main))
@@ -84,7 +88,8 @@ def exhibits(run: Run) -> Sequence[Exhibit]:
     for arm in [*causal[:1], *separating[:1]]:
         shown += _errors(run, arm, run.seeds[0])
         shown.append(_all_tests(run, arm))
-    shown += [statement_network(run, arm) for arm in finished[:1]]
+    network = trained_network if run.base_config.get("encoding") == "text" else statement_network
+    shown += [network(run, arm) for arm in finished[:1]]
     return shown
 
 

@@ -11,14 +11,13 @@ import torch
 
 from wheatstone.bench.run import Trial
 from wheatstone.domains.causal.axioms import AXIOMS, Axiom, Balance, judge
-from wheatstone.domains.causal.encode import rows_of, stacked
 from wheatstone.domains.causal.instances import Instances, Rng, Structure, is_held_out
-from wheatstone.learn.models.statements import StatementTransformer, yes_logit
-from wheatstone.learn.models.transformer import Sites
+from wheatstone.learn.models.statements import StatementTransformer
+from wheatstone.learn.models.transformer import Sites, Transformer
 from wheatstone.learn.replicas import Trained
-from wheatstone.learn.sequences import NO_TARGET, Sequences
 from wheatstone.learn.training import Fitted, Training
 from wheatstone.studies.neural.axiomatic_training.config import Config
+from wheatstone.studies.neural.axiomatic_training.encoding import Encoding, encoding_of
 from wheatstone.studies.neural.axiomatic_training.examination import (
     BRANCHING,
     LONGER,
@@ -73,6 +72,7 @@ class Prepared(NamedTuple):
     """A trial before training."""
 
     axiom: Axiom
+    encoding: Encoding
     tests: list[Test]
     rows: list[torch.Tensor]
     """Encoded questions of each test."""
@@ -104,22 +104,21 @@ def demonstrations(axiom: Axiom, config: Config, n: int, salt: int, rng: Rng) ->
 def prepare(trial: Trial[Config]) -> Prepared:
     """Demonstrations, tests, and the model with initial weights."""
     config = trial.config
-    axiom = AXIOMS[config.axiom]
+    axiom, encoding = AXIOMS[config.axiom], encoding_of(config)
     salt = trial.seed_for("shapes")
     wanted = config.demonstrations or round(config.length * config.batch / (1 - config.flipped * config.held_out))
     taught = demonstrations(axiom, config, wanted, salt, trial.rng("demonstrations"))
     naming = trial.rng("names")
-    tokens = stacked([rows_of(one, config.n_name, naming, config.order) for one in taught], config.n_name)
-    answers = np.concatenate([one.answer for one in taught]).astype(np.int64)
+    shown = [encoding.rows(one, naming) for one in taught]
+    answers = np.concatenate([one.answer for one in taught])
     if not config.true_answers:
         answers = trial.rng("shuffled").permutation(answers)
-    targets = np.full_like(tokens, NO_TARGET)
-    targets[:, 0] = answers
+    data = encoding.training(shown, answers)
     tests = tests_of(axiom, config, salt, trial.rng(f"tests-{axiom.name}"))
     asking = trial.rng("test-names")
-    rows = [torch.from_numpy(rows_of(test.instances, config.n_name, asking, config.order)) for test in tests]
-    context = max(tokens.shape[1], *(row.shape[1] for row in rows))
-    model = StatementTransformer(config.statements(context), torch.Generator().manual_seed(trial.seed_for("init")))
+    rows = [torch.from_numpy(encoding.rows(test.instances, asking)) for test in tests]
+    context = max(data.tokens.shape[1], *(row.shape[1] for row in rows))
+    model = encoding.model(context, torch.Generator().manual_seed(trial.seed_for("init")))
     watched = [
         at
         for at, test in enumerate(tests)
@@ -128,7 +127,7 @@ def prepare(trial: Trial[Config]) -> Prepared:
 
     def evaluate(model: Any) -> dict[str, float]:
         few = [Test(*tests[at][:3], tests[at].instances.take(np.arange(min(SMALLER, len(rows[at]))))) for at in watched]
-        marked = mark(axiom, model, few, [rows[at][:SMALLER] for at in watched])
+        marked = mark(axiom, encoding, model, few, [rows[at][:SMALLER] for at in watched])
         of_taught = [one for one in marked if one.test.n_node in TAUGHT]
         return {
             "far_accuracy": score(of_taught, "far").balanced,
@@ -138,22 +137,21 @@ def prepare(trial: Trial[Config]) -> Prepared:
 
     training = Training(
         model,
-        Sequences(torch.from_numpy(tokens), torch.from_numpy(targets)),
+        data,
         config.fitting(),
         order_seed=trial.seed_for("order") % 2**31,
         evaluate=evaluate,
         keeper=trial,
     )
-    return Prepared(axiom, tests, rows, training)
+    return Prepared(axiom, encoding, tests, rows, training)
 
 
 def mark(
-    axiom: Axiom, model: StatementTransformer, tests: Sequence[Test], rows: Sequence[torch.Tensor]
+    axiom: Axiom, encoding: Encoding, model: Transformer, tests: Sequence[Test], rows: Sequence[torch.Tensor]
 ) -> list[Marked]:
     """What the model and the trivial rules answer."""
-    device = next(model.parameters()).device
     return [
-        Marked(test, (yes_logit(model, row.to(device)) > 0).cpu().numpy(), axiom.guesses(test.instances))
+        Marked(test, encoding.says_yes(model, row), axiom.guesses(test.instances))
         for test, row in zip(tests, rows, strict=True)
     ]
 
@@ -161,10 +159,9 @@ def mark(
 def measure(trial: Trial[Config], prepared: Prepared, fitted: Fitted) -> Mapping[str, float]:
     """Everything that is asked of the trained model; `fitted` is in the metrics already."""
     del fitted
-    axiom, tests, rows, training = prepared
+    axiom, encoding, tests, rows, training = prepared
     model = training.model
-    assert isinstance(model, StatementTransformer)
-    marked = mark(axiom, model, tests, rows)
+    marked = mark(axiom, encoding, model, tests, rows)
     trial.save_tensors("model", dict(model.state_dict()))
     trial.write("shape", {"context": model.cfg.context})
     trial.write("tests", [table_row(one) for one in marked])
@@ -173,7 +170,8 @@ def measure(trial: Trial[Config], prepared: Prepared, fitted: Fitted) -> Mapping
     trial.write("kinds", kinds(marked))
     trial.write("errors", errors(axiom, marked))
     if axiom.name == "transitivity":
-        trial.write("attention", attention(model, tests, rows))
+        is_drawn = isinstance(model, StatementTransformer)
+        trial.write("attention", attention(model, tests, rows) if is_drawn else {})
     return {**summary(axiom, marked), "oracle_disagreements": disagreements(axiom, tests)}
 
 

@@ -17,12 +17,12 @@ from wheatstone.bench.shape import WHOLE
 from wheatstone.bench.shape import check as check_shape
 from wheatstone.bench.shown import say
 from wheatstone.domains.causal.axioms import AxiomName
-from wheatstone.domains.causal.encode import rows_of
 from wheatstone.domains.causal.formats import read_graph, read_text
 from wheatstone.domains.causal.graphs import Answer, CausalGraph, Question, graph_of
 from wheatstone.domains.causal.text import parse_premise, parse_questions
-from wheatstone.learn.models.statements import StatementTransformer, yes_logit
+from wheatstone.learn.models.transformer import Transformer
 from wheatstone.studies.neural.axiomatic_training.config import Config
+from wheatstone.studies.neural.axiomatic_training.encoding import encoding_of
 
 NAME = "axiomatic-training"
 ARM_OF: dict[AxiomName, str] = {"transitivity": "mixed", "d_separation": "d_separation"}
@@ -46,7 +46,7 @@ class Opinion(NamedTuple):
 class Learner(NamedTuple):
     """A trained model with what it needs to be asked."""
 
-    model: StatementTransformer
+    model: Transformer
     config: Config
 
 
@@ -193,7 +193,7 @@ def load_learner(path: Path, arm: str | None, seed: int | None, axiom: AxiomName
         check_shape(shape, SHAPE)
     except ValueError as error:
         raise UserError(f"{record.path}: damaged ({error}). Delete the trial's folder and run again.") from None
-    model = StatementTransformer(config.statements(shape["context"]), torch.Generator())
+    model = encoding_of(config).model(shape["context"], torch.Generator())
     model.load_state_dict(record.tensors("model"))
     return Learner(model.eval(), config)
 
@@ -201,7 +201,8 @@ def load_learner(path: Path, arm: str | None, seed: int | None, axiom: AxiomName
 def opinions_of(learner: Learner, graph: CausalGraph, questions: Sequence[Question]) -> list[Opinion]:
     """What the model answers under `NAMINGS` random namings. Raises UserError for a graph that is too large for it."""
     config, model = learner.config, learner.model
-    if len(graph.names) > config.n_name:
+    encoding = encoding_of(config)
+    if config.encoding == "statements" and len(graph.names) > config.n_name:
         raise UserError(
             f"the graph has {len(graph.names)} nodes, the model knows {config.n_name} names. "
             "Ask about a part of it, or train one with more: --config.n-name."
@@ -210,8 +211,8 @@ def opinions_of(learner: Learner, graph: CausalGraph, questions: Sequence[Questi
     instances = graph.instances(questions)
     votes = np.zeros(len(questions), np.int64)
     for _ in range(NAMINGS):
-        rows = rows_of(instances, config.n_name, rng, config.order)
+        rows = encoding.rows(instances, rng)
         if config.positions == "learned" and rows.shape[1] > model.cfg.context:
-            raise UserError(f"{rows.shape[1]} statements; this arm has positions for {model.cfg.context}.")
-        votes += (yes_logit(model, torch.from_numpy(rows)) > 0).numpy()
+            raise UserError(f"{rows.shape[1]} {encoding.unit}; this arm has positions for {model.cfg.context}.")
+        votes += encoding.says_yes(model, torch.from_numpy(rows))
     return [Opinion(int(yes), NAMINGS) for yes in votes]
