@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from itertools import combinations, permutations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from wheatstone.domains.compositions import SHAPES, compose, split
-from wheatstone.domains.coverage.classes import Ints, classes
+from wheatstone.domains.coverage.classes import Classes, Ints, classes, complement
 from wheatstone.domains.coverage.graph import SubstitutionGraph, coverage
 from wheatstone.domains.coverage.plan import Growth, growth, next_rows, rows_to_cover, unseen_combinations
 
@@ -47,6 +51,77 @@ def test_labelling_what_is_suggested_covers_more_than_labelling_at_random() -> N
             more = classes(np.concatenate([rows, pool[labelled]]), np.append(targets, answers[labelled]), k_max=2)
             gains[name].append(coverage(more, pool).share(2))
     assert np.mean(gains["suggested"]) > np.mean(gains["random"])
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    name=st.sampled_from(["two_hop", "non_tree"]),
+    seed=st.integers(0, 10_000),
+    n_token=st.integers(3, 4),
+    share=st.floats(0.2, 0.7),
+    k=st.integers(1, 2),
+    limit=st.integers(1, 3),
+)
+def test_no_other_rows_cover_more_than_the_suggested_ones(
+    name: str, seed: int, n_token: int, share: float, k: int, limit: int
+) -> None:
+    """Beside every set of as many rows, each flooded from one input to the next by the definition of a substitution."""
+    made = compose(SHAPES[name], n_token, np.random.default_rng(seed))
+    order = np.random.default_rng(seed + 1).permutation(len(made.inputs))
+    n_train = max(1, round(share * len(order)))
+    train, pool = made.inputs[order[:n_train]], made.inputs[order[n_train : n_train + 14]]
+    found = classes(train, made.targets[order[:n_train]], k_max=k)
+    graph = SubstitutionGraph(found, pool)
+    beside = substitutes(found, np.concatenate([train, pool]), k)
+
+    def covered(chosen: Sequence[int]) -> int:
+        reached = {*range(n_train), *(n_train + row for row in chosen)}
+        frontier = list(reached)
+        while frontier:
+            new = beside[frontier.pop()] - reached
+            reached |= new
+            frontier += new
+        return len(reached) - n_train
+
+    suggested = [one.row for one in next_rows(graph, k, limit)]
+    best = max(covered(chosen) for chosen in combinations(range(len(pool)), min(limit, len(pool))))
+    assert covered(suggested) == best
+    assert covered([]) + sum(one.covers for one in next_rows(graph, k, limit)) == best
+
+
+def substitutes(found: Classes, inputs: Ints, k: int) -> list[set[int]]:
+    """The inputs that one substitution makes of each: same context, fragments equal or of one class."""
+    label = {
+        (fragments.subset, tuple(tokens)): int(number)
+        for fragments in found.fragments
+        for tokens, number in zip(fragments.tokens.tolist(), fragments.at(k), strict=True)
+    }
+    near: list[set[int]] = [set() for _ in inputs]
+    for (i, a), (j, b) in permutations(enumerate(inputs.tolist()), 2):
+        for fragments in found.fragments:
+            inside, outside = fragments.subset, complement(fragments.subset, found.arity)
+            one, other = (label.get((inside, tuple(row[place] for place in inside))) for row in (a, b))
+            if one is not None and one == other and all(a[place] == b[place] for place in outside):
+                near[i].add(j)
+    return near
+
+
+def test_a_suggested_row_is_worth_more_than_most_once_its_target_is_known() -> None:
+    """Each row of the pool is labelled in turn, with its true target, and covers what it does with that evidence."""
+    places: list[float] = []
+    for seed in range(2):
+        rows, targets, pool, answers = two_hop(60, n_token=6, seed=seed)
+        graph = SubstitutionGraph(classes(rows, targets, k_max=2), pool)
+        (first, *_) = next_rows(graph, 2, 1)
+        worth = np.array([worth_of(row, rows, targets, pool, answers) for row in range(len(pool))])
+        places.append(float((worth < worth[first.row]).mean() + (worth == worth[first.row]).mean() / 2))
+    assert np.mean(places) > 0.7
+
+
+def worth_of(row: int, rows: Ints, targets: Ints, pool: Ints, answers: Ints) -> float:
+    """Share of the pool that is covered when one row of it has been labelled."""
+    more = classes(np.concatenate([rows, pool[row : row + 1]]), np.append(targets, answers[row]), k_max=2)
+    return coverage(more, pool).share(2)
 
 
 def test_growth_is_nested_and_its_line_foretells_more_rows() -> None:
