@@ -1,4 +1,4 @@
-"""Edge lists, DOT, BIF and words: the same graph from each, the oracle's reasons, every fault with its line."""
+"""Edge lists, DOT, dagitty, BIF, words: the same graph from each, the oracle's reasons, every fault with its line."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ FILES = {
     "a.tsv": "rain\twet\nsprinkler\twet\nwet\tslippery\n",
     "a.dot": 'digraph g { // weather\n node [shape=box]; {rain sprinkler} -> wet -> "slippery" [label="x -> y"]; }',
     "a.gv": "strict digraph {\n rain -> wet\n sprinkler:n -> wet; wet -> slippery\n subgraph s { rain } rankdir=LR }",
+    "a.dag": 'dag "w" {\nbb="-3,-1,2,1"\nrain [exposure,pos="-1.0,0.2"]\nwet <- rain\nsprinkler -> wet -> slippery\n}',
+    "b.txt": "# drawn\ndag {\nrain -> wet [pos=1] wet <- sprinkler\nslippery [outcome] slippery <- wet }",
     "a.bif": "network w {}\nvariable rain { type discrete [2] {y, n}; }\nvariable sprinkler { }\nvariable wet { }\n"
     "variable slippery { }\nprobability ( rain ) { table 0.1, 0.9; }\nprobability ( sprinkler ) {}\n"
     "probability ( wet | rain, sprinkler ) {}\nprobability ( slippery | wet ) {}\n",
@@ -44,10 +46,40 @@ def test_the_oracle_answers_and_says_why(tmp_path: Path) -> None:
         return tuple(graph.answer(Question(*question)))  # type: ignore[arg-type, return-value]
 
     assert answer("transitivity", "rain", "slippery") == (True, "rain → wet → slippery")
-    assert answer("transitivity", "slippery", "rain")[0] is False
-    assert answer("d_separation", "rain", "sprinkler") == (True, "every path between them is blocked")
-    assert answer("d_separation", "rain", "sprinkler", ("slippery",)) == (False, "open path: rain → wet ← sprinkler")
-    assert answer("d_separation", "rain", "slippery", ("wet",))[0] is True
+    assert answer("transitivity", "slippery", "rain") == (False, "only the other way: rain → wet → slippery")
+    assert answer("transitivity", "rain", "sprinkler") == (False, "rain reaches only wet, slippery")
+    assert answer("transitivity", "slippery", "sprinkler")[0] is False
+    closed = "blocked: rain → wet ← sprinkler at wet (collider; nothing at or below it is given)"
+    assert answer("d_separation", "rain", "sprinkler") == (True, closed)
+    opened = "open path: rain → wet ← sprinkler"
+    assert answer("d_separation", "rain", "sprinkler", ("wet",)) == (False, opened)
+    assert answer("d_separation", "rain", "sprinkler", ("slippery",)) == (
+        False,
+        f"{opened} (wet is opened by slippery)",
+    )
+    assert answer("d_separation", "rain", "slippery", ("wet",)) == (
+        True,
+        "blocked: rain → wet → slippery at wet (given)",
+    )
+
+
+def test_a_path_is_blocked_where_it_is_not_where_a_collider_is_open() -> None:
+    edges = [Edge("a", "c"), Edge("b", "c"), Edge("b", "e"), Edge("c", "d")]
+    graph = graph_of(edges, "g")
+    for given in (("c", "b"), ("b", "d")):
+        assert graph.answer(Question("d_separation", "a", "e", given)).why == "blocked: a → c ← b → e at b (given)"
+
+
+def test_long_reasons_are_cut_short() -> None:
+    star = [Edge("hub", f"leaf{i}") for i in range(9)]
+    many = [edge for i in range(5) for edge in (Edge("a", f"m{i}"), Edge("b", f"m{i}"))]
+    graph = graph_of([*star, *many, Edge("alone", "end")], "g")
+    reached = graph.answer(Question("transitivity", "hub", "end")).why
+    assert reached == "hub reaches only leaf0, leaf1, leaf2, leaf3, leaf4, leaf5 and 3 more"
+    assert graph.answer(Question("transitivity", "end", "hub")).why == "end causes nothing"
+    blocked = graph.answer(Question("d_separation", "a", "b")).why
+    assert (blocked.count("→"), blocked[-18:]) == (3, "; and longer paths")
+    assert graph.answer(Question("d_separation", "a", "hub")).why == "no path joins them"
 
 
 @pytest.mark.parametrize(
@@ -63,6 +95,12 @@ def test_the_oracle_answers_and_says_why(tmp_path: Path) -> None:
         ("a.dot", "digraph { a -> b", "the file ends where '}' must follow"),
         ("a.dot", "digraph { a -> b [x=1\n", "the file ends where ']' must follow"),
         ("a.dot", "digraph { a -> b } extra", "'extra' is after the last '}'"),
+        ("a.dag", "dag {\n a <-> b }", "a.dag:2: '<->' stands for a cause that is not named"),
+        ("a.dag", "dag {\n a -- b }", "a.dag:2: '--' has no direction"),
+        ("a.dagitty", "pdag { a -> b }", "a.dagitty:1: no 'dag {'"),
+        ("a.dag", "dag { a -> b\nb -> a }", "a.dag:2: a cycle: a → b → a"),
+        ("a.txt", "dag { a -> b", "the file ends where '}' must follow"),
+        ("a.dot", "digraph { a <- b }", "'<' stands where a node must"),
         ("a.bif", "network x {}", "no 'variable NAME {'"),
         ("a.bif", "variable a {}\nvariable a {}\nprobability ( a ) {}", "'a' is declared twice"),
         ("a.bif", "variable a {}\nprobability ( a | b ) {}", "a.bif:2 field 'probability': 'b' is no variable"),

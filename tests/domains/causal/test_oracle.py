@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import networkx as nx
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from wheatstone.domains.causal.axioms import AXIOMS, FAR, AxiomName, judge
 from wheatstone.domains.causal.closure import d_connected, hops, undirected_hops
 from wheatstone.domains.causal.encode import rows_of, stacked
-from wheatstone.domains.causal.graphs import open_path
+from wheatstone.domains.causal.graphs import CausalGraph, Question, open_path
 from wheatstone.domains.causal.instances import (
     Instances,
     Structure,
@@ -82,6 +83,30 @@ def test_d_connection_is_networkxs_and_a_path_proves_it(matrix: np.ndarray, data
         else:
             with pytest.raises(ValueError, match="no path is open"):
                 open_path(graph, a, b, nodes)
+
+
+@settings(max_examples=60)
+@given(dags(), st.data())
+def test_every_reason_names_a_node_that_blocks(matrix: np.ndarray, data: st.DataObject) -> None:
+    n, network_ = len(matrix), network(matrix)
+    if not matrix.any():
+        return
+    causal = CausalGraph(tuple(f"n{i}" for i in range(n)), tuple(network_.edges))
+    nodes = data.draw(st.sets(st.sampled_from(range(n)), max_size=n - 2)) if n > 2 else set()
+    for a, b in itertools.permutations(set(range(n)) - nodes, 2):
+        answer = causal.answer(Question("d_separation", f"n{a}", f"n{b}", tuple(f"n{i}" for i in sorted(nodes))))
+        assert answer.yes == nx.is_d_separator(network_, {a}, {b}, nodes)
+        assert answer.why.startswith(("blocked: ", "no path joins them") if answer.yes else "open path: ")
+        for reason in answer.why.removeprefix("blocked: ").split("; ") if answer.yes else ():
+            if (found := re.match(r"(n\d.*) at n(\d) \(given\)", reason)) is not None:
+                path, at = [int(name) for name in re.findall(r"n(\d)", found[1])], int(found[2])
+                place = path.index(at)
+                assert at in nodes
+                assert network_.has_edge(at, path[place - 1]) or network_.has_edge(at, path[place + 1])
+            elif (found := re.match(r"(n\d.*) at n(\d) \(collider", reason)) is not None:
+                at = int(found[2])
+                assert nodes.isdisjoint({at} | nx.descendants(network_, at))
+                assert f"→ n{at} ←" in found[1]
 
 
 def check_open(graph: nx.DiGraph, walk: list[int], first: int, second: int, conditioned: set[int]) -> None:

@@ -305,7 +305,7 @@ def test_a_graph_with_more_nodes_than_names_is_told(
     graph = tmp_path / "g.txt"
     graph.write_text("\n".join(f"n{i} n{i + 1}" for i in range(30)), encoding="utf-8")
     assert apply("check", str(graph), "--run", str(run.path)) == 2
-    assert "the graph has 31 nodes, the model knows 24 names" in capsys.readouterr().err
+    assert f"{graph}: the graph has 31 nodes, the model knows 24 names" in capsys.readouterr().err
 
 
 def test_broken_files_are_told_in_these_words(

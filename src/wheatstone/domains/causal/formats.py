@@ -1,7 +1,8 @@
-"""Causal graphs in files: edge list, DOT, BIF.
+"""Causal graphs in files: edge list, DOT, dagitty, BIF.
 
 edge list   `.txt`, `.tsv`, `.csv`: a cause and an effect a line, separated by a tab, a comma, blanks, `->` or `causes`
 DOT         `.dot`, `.gv`: a `digraph` of Graphviz; attributes are skipped, groups in braces are joined to all
+dagitty     `.dag`, `.dagitty`, and a `.txt` that begins so: `dag { x -> y <- z }` with attributes in brackets
 BIF         `.bif`: the Bayesian networks of the bnlearn repository and others; probabilities are skipped
 
 Each also with `.gz`. Lines that begin with '#' are comments, and in DOT and BIF also what follows '//' or stands
@@ -13,7 +14,6 @@ from __future__ import annotations
 import gzip
 import re
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +26,12 @@ _DOT = re.compile(
     r"|(?P<name>[^\W\d]\w*|-?(?:\.\d+|\d+(?:\.\d*)?)|\w+)|(?P<blank>\s+)|(?P<other>.)",
     re.DOTALL,
 )
+_DAGITTY = re.compile(
+    r'(?P<text>"(?:[^"\\]|\\.)*")|(?P<both><->)|(?P<arrow>->)|(?P<back><-)|(?P<line>--)|(?P<mark>[{}\[\];,=:])'
+    r"|(?P<name>[\w.]+)|(?P<blank>\s+)|(?P<other>.)",
+    re.DOTALL,
+)
+_DAGITTY_HEAD = re.compile(r"\s*dag\s*(?:\w+\s*|\"[^\"\n]*\"\s*)?\{")
 _COMMENT = re.compile(r'"(?:[^"\\\n]|\\.)*"|//[^\n]*|/\*.*?\*/|^[ \t]*#[^\n]*', re.DOTALL | re.MULTILINE)
 _BIF_VARIABLE = re.compile(r'\bvariable\s+("[^"\n]*"|[^\s{]+)\s*\{')
 _BIF_PROBABILITY = re.compile(r"\bprobability\s*\(([^()]*)\)")
@@ -39,14 +45,25 @@ def read_graph(path: Path) -> CausalGraph:
 
     Raises InputError with lines for what cannot be read and for a cycle, UserError for a file that cannot be opened.
     """
-    readers = {".txt": _edge_list, ".tsv": _edge_list, ".csv": _edge_list, ".dot": _dot, ".gv": _dot, ".bif": _bif}
+    readers = {
+        ".txt": _edge_list,
+        ".tsv": _edge_list,
+        ".csv": _edge_list,
+        ".dot": _dot,
+        ".gv": _dot,
+        ".dag": _dagitty,
+        ".dagitty": _dagitty,
+        ".bif": _bif,
+    }
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes and suffixes[-1] == ".gz":
         suffixes.pop()
     suffix = suffixes[-1] if suffixes else ""
     if suffix not in readers:
-        raise UserError(f"{path}: the ending '{suffix}' names no format. Use .txt, .tsv, .csv, .dot, .gv or .bif.")
-    edges, nodes = readers[suffix](read_text(path), str(path))
+        raise UserError(f"{path}: the ending '{suffix}' names no format. Use one of {', '.join(readers)}.")
+    text = read_text(path)
+    reader = _dagitty if suffix == ".txt" and _DAGITTY_HEAD.match(_without_comments(text)) else readers[suffix]
+    edges, nodes = reader(text, str(path))
     return graph_of(edges, str(path), nodes)
 
 
@@ -109,7 +126,7 @@ class _Token(NamedTuple):
 
 
 def _dot(text: str, file: str) -> Read:
-    tokens = [token for token in _dot_tokens(_without_comments(text)) if token.kind != "blank"]
+    tokens = _tokens(_DOT, text)
     words = [token.text.lower() for token in tokens[:2]]
     if "digraph" not in words[:2] or (words[0] != "digraph" and words[0] != "strict"):
         line = tokens[0].line if tokens else None
@@ -118,16 +135,28 @@ def _dot(text: str, file: str) -> Read:
     return _DotBody(tokens[begin:], file).read()
 
 
-def _dot_tokens(text: str) -> Iterator[_Token]:
-    line = 1
-    for found in _DOT.finditer(text):
-        kind, value = str(found.lastgroup), found.group()
-        yield _Token("name" if kind == "text" else kind, value.strip('"') if kind == "text" else value, line)
+def _dagitty(text: str, file: str) -> Read:
+    tokens = _tokens(_DAGITTY, text)
+    if not _DAGITTY_HEAD.match(_without_comments(text)):
+        line = tokens[0].line if tokens else None
+        raise InputError([Fault(file, line, None, "no 'dag {'. Other graphs of dagitty are no causal graphs as here.")])
+    return _DotBody(tokens[next(at for at, token in enumerate(tokens) if token.text == "{") :], file).read()
+
+
+def _tokens(pattern: re.Pattern[str], text: str) -> list[_Token]:
+    line, found = 1, list[_Token]()
+    for match in pattern.finditer(_without_comments(text)):
+        kind, value = str(match.lastgroup), match.group()
+        if kind != "blank":
+            found.append(
+                _Token("name" if kind == "text" else kind, value.strip('"') if kind == "text" else value, line)
+            )
         line += value.count("\n")
+    return found
 
 
 class _DotBody:
-    """The statements between the braces of a digraph: edges `a -> b -> {c d}`, nodes, attributes."""
+    """The statements between the braces of a graph: edges `a -> b -> {c d}`, nodes, attributes."""
 
     def __init__(self, tokens: list[_Token], file: str) -> None:
         self.tokens, self.file, self.at = tokens, file, 0
@@ -164,12 +193,15 @@ class _DotBody:
             return []
         left = self._operand()
         members = list(left)
-        while self.at < len(self.tokens) and self.tokens[self.at].kind in ("arrow", "line"):
+        while self.at < len(self.tokens) and self.tokens[self.at].kind in ("arrow", "back", "both", "line"):
             arrow = self._next("'->'")
             if arrow.kind == "line":
                 raise self._fault(arrow, "has no direction; write '->'")
+            if arrow.kind == "both":
+                raise self._fault(arrow, "stands for a cause that is not named; write it as a node: 'U -> a', 'U -> b'")
             right = self._operand()
-            self.edges += [Edge(cause, effect, arrow.line) for cause in left for effect in right]
+            causes, effects = (left, right) if arrow.kind == "arrow" else (right, left)
+            self.edges += [Edge(cause, effect, arrow.line) for cause in causes for effect in effects]
             members += right
             left = right
         self._attributes()

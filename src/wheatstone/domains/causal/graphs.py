@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import NamedTuple
 
 import networkx as nx
@@ -18,6 +18,10 @@ from wheatstone.domains.causal.axioms import AxiomName
 from wheatstone.domains.causal.instances import Instances
 
 ARROWS = {True: " → ", False: " ← "}
+LISTED = 6
+"""Nodes that an answer names before it counts the rest."""
+PATHS = 3
+"""Blocked paths, the shortest, that an answer shows."""
 PLAIN = r"[\w][\w.-]*[\w]|[\w]"
 """A name that stands in a sentence as it is; others go between double quotes."""
 
@@ -57,7 +61,7 @@ class Answer(NamedTuple):
 
     yes: bool
     why: str
-    """A path that proves it, or that there is none."""
+    """What proves it: a path, where the paths are blocked, or what is reached instead."""
 
 
 @dataclass(frozen=True)
@@ -103,12 +107,51 @@ class CausalGraph:
         first, second = number[question.first], number[question.second]
         given = {number[name] for name in question.given}
         if question.axiom == "transitivity":
-            if not nx.has_path(self.network, first, second):
-                return Answer(False, f"no directed path leads from {question.first} to {question.second}")
-            return Answer(True, self._written(nx.shortest_path(self.network, first, second)))
+            if nx.has_path(self.network, first, second):
+                return Answer(True, self._written(nx.shortest_path(self.network, first, second)))
+            return Answer(False, self._unreached(first, second))
         if nx.is_d_separator(self.network, {first}, {second}, given):
-            return Answer(True, "every path between them is blocked")
-        return Answer(False, f"open path: {self._written(open_path(self.network, first, second, given))}")
+            return Answer(True, self._blocked(first, second, given))
+        walk = open_path(self.network, first, second, given)
+        return Answer(False, f"open path: {self._written(walk)}{self._opened(walk, given)}")
+
+    def _unreached(self, first: int, second: int) -> str:
+        """Why no directed path leads from the first to the second."""
+        if nx.has_path(self.network, second, first):
+            return f"only the other way: {self._written(nx.shortest_path(self.network, second, first))}"
+        reached = [self.names[node] for node in sorted(nx.descendants(self.network, first))]
+        if not reached:
+            return f"{self.names[first]} causes nothing"
+        more = f" and {len(reached) - LISTED} more" if len(reached) > LISTED else ""
+        return f"{self.names[first]} reaches only {', '.join(reached[:LISTED])}{more}"
+
+    def _blocked(self, first: int, second: int, given: set[int]) -> str:
+        """The shortest paths between two d-separated nodes, each with the node that blocks it."""
+        paths = islice(_simple_paths(self.network, first, second), PATHS + 1)
+        found = [f"{self._written(path)} at {self._blocker(path, given)}" for path in paths]
+        if not found:
+            return "no path joins them"
+        return f"blocked: {'; '.join(found[:PATHS])}{'; and longer paths' if len(found) > PATHS else ''}"
+
+    def _blocker(self, path: Sequence[int], given: set[int]) -> str:
+        """The first node of a blocked path that blocks it, and why."""
+        for left, node, right in zip(path, path[1:], path[2:], strict=False):
+            if not (self.network.has_edge(left, node) and self.network.has_edge(right, node)):
+                if node in given:
+                    return f"{self.names[node]} (given)"
+            elif node not in given and given.isdisjoint(nx.descendants(self.network, node)):
+                return f"{self.names[node]} (collider; nothing at or below it is given)"
+        raise ValueError("the path is open")
+
+    def _opened(self, walk: Sequence[int], given: set[int]) -> str:
+        """Which given effects open the colliders of an open path that are not given themselves."""
+        said: list[str] = []
+        for left, node, right in zip(walk, walk[1:], walk[2:], strict=False):
+            collides = self.network.has_edge(left, node) and self.network.has_edge(right, node)
+            if collides and node not in given:
+                effect = min(given & nx.descendants(self.network, node))
+                said.append(f"{self.names[node]} is opened by {self.names[effect]}")
+        return f" ({', '.join(said)})" if said else ""
 
     def instances(self, questions: Sequence[Question]) -> Instances:
         """Checked questions as arrays; `distance` is left at 0."""
@@ -159,6 +202,14 @@ def graph_of(edges: Sequence[Edge], file: str, extra_nodes: Iterable[str] = ()) 
     line = next((edge.line for edge in edges if edge[:2] == last), None)
     walk = " → ".join(names[cause] for cause, _ in cycle) + f" → {names[cycle[0][0]]}"
     raise InputError([Fault(file, line, None, f"a cycle: {walk}. A causal graph has none; take one of its edges out.")])
+
+
+def _simple_paths(graph: nx.DiGraph[int], first: int, second: int) -> Iterator[list[int]]:
+    """Paths between two nodes along edges in any direction, the shortest first; none where nothing joins them."""
+    try:
+        yield from nx.shortest_simple_paths(graph.to_undirected(as_view=True), first, second)
+    except nx.NetworkXNoPath:
+        return
 
 
 def open_path(graph: nx.DiGraph[int], first: int, second: int, given: set[int]) -> list[int]:

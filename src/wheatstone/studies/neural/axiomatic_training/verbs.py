@@ -73,7 +73,7 @@ def ask(
     asked = parse_premise(read_text(path) if is_file else text, place)
     graph = graph_of(asked.edges, place)
     graph.check([asked.question], place)
-    _report(graph, [asked.question], run, arm, seed, None)
+    _report(graph, place, [asked.question], run, arm, seed, None)
     return 0
 
 
@@ -90,7 +90,8 @@ def check(
     """Ask questions about your own causal graph: the oracle, and with --run a trained model beside it.
 
     Args:
-        graph: an edge list (.txt, .tsv, .csv), a DOT file (.dot, .gv) or a Bayesian network (.bif), also with .gz.
+        graph: an edge list (.txt, .tsv, .csv), a DOT file (.dot, .gv), a graph of dagitty (.dag, .txt) or a Bayesian
+            network (.bif), also with .gz.
         questions: a question a line, as "Does A cause C?" or "Are A and C d-separated given {B}?". When not given,
             every ordered pair of nodes is asked, or a random part of them.
         run: a run directory of this study.
@@ -107,7 +108,7 @@ def check(
     else:
         asked = parse_questions(read_text(questions), str(questions))
         found.check(asked, str(questions))
-    _report(found, asked, run, arm, seed, out)
+    _report(found, str(graph), asked, run, arm, seed, out)
     return 0
 
 
@@ -121,6 +122,7 @@ def _pairs(graph: CausalGraph, most: int) -> list[Question]:
 
 def _report(
     graph: CausalGraph,
+    place: str,
     questions: Sequence[Question],
     run: Path | None,
     arm: str | None,
@@ -135,7 +137,9 @@ def _report(
         for axiom in axioms:
             rows = [at for at, question in enumerate(questions) if question.axiom == axiom]
             learner = load_learner(run, arm, seed, axiom)
-            for at, opinion in zip(rows, opinions_of(learner, graph, [questions[at] for at in rows]), strict=True):
+            for at, opinion in zip(
+                rows, opinions_of(learner, graph, place, [questions[at] for at in rows]), strict=True
+            ):
                 opinions[at] = opinion
     width = max(len(str(question)) for question in questions)
     for question, answer, opinion in zip(questions, answers, opinions, strict=True):
@@ -198,13 +202,13 @@ def load_learner(path: Path, arm: str | None, seed: int | None, axiom: AxiomName
     return Learner(model.eval(), config)
 
 
-def opinions_of(learner: Learner, graph: CausalGraph, questions: Sequence[Question]) -> list[Opinion]:
+def opinions_of(learner: Learner, graph: CausalGraph, place: str, questions: Sequence[Question]) -> list[Opinion]:
     """What the model answers under `NAMINGS` random namings. Raises UserError for a graph that is too large for it."""
     config, model = learner.config, learner.model
     encoding = encoding_of(config)
     if config.encoding == "statements" and len(graph.names) > config.n_name:
         raise UserError(
-            f"the graph has {len(graph.names)} nodes, the model knows {config.n_name} names. "
+            f"{place}: the graph has {len(graph.names)} nodes, the model knows {config.n_name} names. "
             "Ask about a part of it, or train one with more: --config.n-name."
         )
     rng = np.random.default_rng(0)
@@ -213,6 +217,8 @@ def opinions_of(learner: Learner, graph: CausalGraph, questions: Sequence[Questi
     for _ in range(NAMINGS):
         rows = encoding.rows(instances, rng)
         if config.positions == "learned" and rows.shape[1] > model.cfg.context:
-            raise UserError(f"{rows.shape[1]} {encoding.unit}; this arm has positions for {model.cfg.context}.")
+            raise UserError(
+                f"{place}: {rows.shape[1]} {encoding.unit}; this arm has positions for {model.cfg.context}."
+            )
         votes += encoding.says_yes(model, torch.from_numpy(rows))
     return [Opinion(int(yes), NAMINGS) for yes in votes]
