@@ -133,6 +133,23 @@ def test_cosine_gap_in_closed_form_and_by_definition() -> None:
     same, other = labels[:, None] == labels, ~np.eye(12, dtype=bool)
     expected = cosines[same & other].mean() - cosines[~same].mean()
     assert cosine_gap(states, labels) == pytest.approx(expected, abs=1e-6)
+    token = np.array([0, 0, 1, 1, 2, 2, 0, 0, 1, 2, 1, 0])
+    apart = token[:, None] != token
+    expected = cosines[same & apart].mean() - cosines[~same & apart].mean()
+    assert cosine_gap(states, labels, token) == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_gap_that_comes_from_a_shared_token_is_none_between_inputs_of_other_tokens() -> None:
+    """States that hold x2 alone, and bridges that often come with one x2."""
+    rng = np.random.default_rng(0)
+    token = rng.integers(5, size=300)
+    bridge = np.where(rng.random(300) < 0.5, token, rng.integers(5, size=300))
+    held = torch.eye(5)[torch.from_numpy(token)]
+    assert cosine_gap(held, bridge) > 0.2
+    assert cosine_gap(held, bridge, token) == pytest.approx(0, abs=1e-9)
+    of_bridge = held + torch.eye(5)[torch.from_numpy(bridge)]
+    assert cosine_gap(of_bridge, bridge, token) > 0.3
+    assert math.isnan(cosine_gap(held, token, token))
     assert best_gap([[9.0, 9.0], [0.0, 0.2], [0.0, math.nan]]) == 0.2  # the embedding is no block
 
 
@@ -149,11 +166,14 @@ def test_an_exchange_changes_the_bridge_and_the_right_answer() -> None:
 
 
 def test_rows_needed_and_exponent_of_made_up_searches() -> None:
-    def tried(rows: int, accuracy: float, train: float = 1.0) -> Tried:
-        return Tried(10, rows, train, accuracy, math.nan)
+    def tried(rows: int, accuracy: float, train: float = 1.0, before: float = math.nan) -> Tried:
+        return Tried(10, rows, train, accuracy, before)
 
     assert rows_needed([tried(100, 0.8), tried(400, 1.0)], 0.9) == pytest.approx(200)
     assert rows_needed([tried(100, 0.8), tried(200, 0.1, train=0.5), tried(400, 1.0)], 0.9) == pytest.approx(200)
+    rising, level = tried(200, 0.85, before=0.7), tried(200, 0.85, before=0.84)
+    assert rows_needed([tried(100, 0.8), rising, tried(400, 1.0)], 0.9) == pytest.approx(200)
+    assert rows_needed([tried(100, 0.8), level, tried(400, 1.0)], 0.9) == pytest.approx(200 * 2 ** (1 / 3))
     assert math.isnan(rows_needed([tried(100, 0.8)], 0.9))
     assert math.isnan(rows_needed([tried(100, 0.95)], 0.9))
     sizes = (10, 20, 40)

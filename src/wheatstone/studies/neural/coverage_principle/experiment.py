@@ -202,7 +202,7 @@ def _representation(trial: Trial[Config], tokens: Tokens, rows: Sampled, model: 
     exchanged: list[list[float]] = []
     if reads_once and tokens.form == "direct":
         exchanged = bridge_interchange(model, composition, rows.train, chosen, trial.rng("exchanged"))
-    trial.write("gaps", {"by_bridge": found.by_bridge, "by_pair": found.by_pair, "interchange": exchanged})
+    trial.write("gaps", {**found._asdict(), "interchange": exchanged})
     gap = best_gap(found.by_bridge)
     moved = [row[BRIDGE_POSITION] for row in exchanged[1:-1]]
     return {

@@ -4,6 +4,9 @@ IICG (intra-inter cosine gap; Chang et al. 2025, arXiv:2505.20278, section 5): s
 intermediate result b should look alike. It is the mean cosine of pairs within groups minus that of pairs between.
 A high gap says that states look alike, not that they are used; the interchange accuracy beside it says whether an
 input with another b' put in place of b gives f2(b', x3).
+
+States at x2 also look alike because x2 is the same token, and inputs of one b may share their x2 more often than others
+do: they have a gap then before anything is computed. `across` leaves such pairs out on both sides.
 """
 
 from __future__ import annotations
@@ -29,36 +32,56 @@ class Gaps(NamedTuple):
     by_bridge: list[list[float]]
     by_pair: list[list[float]]
     """Groups have one bridge and one x2."""
+    across: list[list[float]]
+    """Groups have one bridge; only pairs of inputs with different x2 count."""
 
 
-def cosine_gap(resid: Tensor, groups: Ints) -> float:
-    """Mean cosine of pairs within a group minus that of pairs between groups; NaN without both kinds of pairs."""
-    _, group = np.unique(groups, return_inverse=True)
-    unit = torch.nn.functional.normalize(resid.double(), dim=-1)
-    number = torch.from_numpy(group)
+class Alike(NamedTuple):
+    """Ordered pairs of different inputs that have one label: the sum of their cosines, and how many they are."""
+
+    cosines: float
+    pairs: int
+
+
+def alike(unit: Tensor, labels: Ints) -> Alike:
+    """The pairs of one label among unit vectors [input, d_model]."""
+    _, label = np.unique(labels, return_inverse=True)
+    number = torch.from_numpy(label)
     sums = torch.zeros(int(number.max()) + 1, unit.shape[1], dtype=unit.dtype).index_add_(0, number, unit)
     sizes = torch.bincount(number)
-    n = len(unit)
-    # Sums of cosines over ordered pairs of different inputs: |sum of unit vectors|^2 minus the n ones of the diagonal.
-    within, pairs_within = (sums.square().sum() - n).item(), int((sizes * (sizes - 1)).sum())
-    everything, pairs = (unit.sum(0).square().sum() - n).item(), n * (n - 1)
-    if not pairs_within or pairs == pairs_within:
+    # |sum of a group's unit vectors|^2 counts each ordered pair, and each input with itself as 1.
+    return Alike(sums.square().sum().item() - len(unit), int((sizes * (sizes - 1)).sum()))
+
+
+def cosine_gap(resid: Tensor, groups: Ints, apart: Ints | None = None) -> float:
+    """Mean cosine of pairs within a group minus that of pairs between groups; NaN without both kinds of pairs.
+
+    With `apart` only pairs that differ in it count, on both sides.
+    """
+    unit = torch.nn.functional.normalize(resid.double(), dim=-1)
+    within, every = alike(unit, groups), alike(unit, np.zeros_like(groups))
+    if apart is not None:
+        there = alike(unit, apart)
+        both = alike(unit, groups * (int(apart.max()) + 1) + apart)
+        within = Alike(within.cosines - both.cosines, within.pairs - both.pairs)
+        every = Alike(every.cosines - there.cosines, every.pairs - there.pairs)
+    if not within.pairs or every.pairs == within.pairs:
         return NAN
-    return within / pairs_within - (everything - within) / (pairs - pairs_within)
+    between = Alike(every.cosines - within.cosines, every.pairs - within.pairs)
+    return within.cosines / within.pairs - between.cosines / between.pairs
 
 
 @torch.no_grad()
 def gaps(model: Transformer, composition: Composition, rows: Ints) -> Gaps:
     """The gaps of every state of some inputs."""
     held = states(model, torch.from_numpy(composition.inputs[rows]))
-    bridge = composition.results(0)[rows]
-    pair = bridge * composition.n_token + composition.inputs[rows, BRIDGE_POSITION]
+    bridge, token = composition.results(0)[rows], composition.inputs[rows, BRIDGE_POSITION]
     layers, positions = held.shape[0], held.shape[2]
 
-    def all_of(groups: Ints) -> list[list[float]]:
-        return [[cosine_gap(held[layer, :, p], groups) for p in range(positions)] for layer in range(layers)]
+    def all_of(groups: Ints, apart: Ints | None = None) -> list[list[float]]:
+        return [[cosine_gap(held[layer, :, p], groups, apart) for p in range(positions)] for layer in range(layers)]
 
-    return Gaps(all_of(bridge), all_of(pair))
+    return Gaps(all_of(bridge), all_of(bridge * composition.n_token + token), all_of(bridge, token))
 
 
 def best_gap(found: list[list[float]]) -> float:

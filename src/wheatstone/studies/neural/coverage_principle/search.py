@@ -28,8 +28,10 @@ from wheatstone.studies.neural.coverage_principle.config import Config
 from wheatstone.studies.neural.coverage_principle.experiment import NAN, NOT_MEASURED, share
 from wheatstone.studies.neural.coverage_principle.task import Tokens, sampled
 
-LEARNT = 0.99
+LEARNT = 0.999
 """Training accuracy below which a training says nothing about the rows that are needed."""
+RISING = 0.05
+"""ID accuracy gained in the second half of the steps: a training that falls short and gains so much was too short."""
 ROWS_A_TOKEN = 2
 """The search begins at so many rows for each token."""
 
@@ -131,14 +133,14 @@ def _transformer(trial: Trial[Config], composition: Composition, parts: Tests, h
 def rows_needed(tried: Sequence[Tried], needed: float) -> float:
     """Rows at which ID accuracy crosses `needed`; NaN where all trainings lie on one side of it.
 
-    Trainings that did not learn their rows do not count.
+    Trainings that did not learn their rows do not count, nor do those that fell short while they were still rising.
     """
     learnt = [one for one in tried if one.train_accuracy >= LEARNT and not math.isnan(one.id_accuracy)]
     enough = [one for one in learnt if one.id_accuracy >= needed]
     if not enough:
         return NAN
     above = min(enough, key=lambda one: one.n_train)
-    too_few = [one for one in learnt if one.n_train < above.n_train]
+    too_few = [one for one in learnt if one.n_train < above.n_train and not one.id_accuracy - one.before >= RISING]
     if not too_few:
         return NAN
     below = max(too_few, key=lambda one: one.n_train)
