@@ -8,10 +8,12 @@ import subprocess
 import sys
 
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 from tests.bench.exhibit_cases import ARMS, BARS, CIRCUIT, DRAWN, HEATMAP, LINES, NOTE, TABLE
 
 from wheatstone.bench.draw import png
+from wheatstone.bench.draw.png import make_logarithmic
 from wheatstone.bench.draw.theme import PALETTE
 from wheatstone.bench.exhibit import Bars, BarSeries, Circuit, Exhibit, Heatmap, Line, Lines
 
@@ -69,6 +71,18 @@ def test_bars_of_equal_height_cover_equal_areas() -> None:
 )
 def test_awkward_exhibits_are_drawn_too(exhibit: Exhibit) -> None:
     assert pixels(exhibit).height > 50
+
+
+@pytest.mark.parametrize("span", [(10, 40), (37, 470), (3, 9), (1, 3000)])
+def test_a_logarithmic_axis_of_any_range_can_be_read(span: tuple[float, float]) -> None:
+    axes = Figure().add_subplot()
+    axes.plot(span, span)
+    for axis, which in (("x", axes.xaxis), ("y", axes.yaxis)):
+        make_logarithmic(axes, axis)
+        low, high = which.get_view_interval()
+        shown = [value for value in which.get_majorticklocs() if low <= value <= high]
+        assert 3 <= len(shown) <= 8
+        assert low <= span[0] < span[1] <= high
 
 
 def test_a_circuit_is_as_large_as_it_needs_to_be() -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from wheatstone.bench.draw import circuit as drawing
 from wheatstone.bench.draw.bands import bands
+from wheatstone.bench.draw.scale import Scale
 from wheatstone.bench.draw.theme import LABEL_LENGTH, MARK_COLOUR, MOST_WRITTEN_CELLS, Style, cut, number, styles, ticks
 from wheatstone.bench.exhibit import Bars, Circuit, Diagram, Exhibit, Heatmap, Lines, Mark, Scatter
 
@@ -93,7 +94,7 @@ def _finish(figure: Figure, axes: Axes, exhibit: Lines | Scatter | Bars) -> None
     axes.set_axisbelow(True)
     for axis, is_log in (("x", getattr(exhibit, "log_x", False)), ("y", getattr(exhibit, "log_y", False))):
         if is_log:
-            _make_logarithmic(axes, axis)
+            make_logarithmic(axes, axis)
     if exhibit.y_range is not None:
         # A line along the end of the range is drawn whole; bars stand on the axis.
         low, high = exhibit.y_range
@@ -107,14 +108,18 @@ def _finish(figure: Figure, axes: Axes, exhibit: Lines | Scatter | Bars) -> None
         figure.legend(handles, labels, loc="outside lower left", ncols=columns, fontsize=9, frameon=False)
 
 
-def _make_logarithmic(axes: Axes, axis: str) -> None:
-    from matplotlib.ticker import FuncFormatter, NullFormatter
+def make_logarithmic(axes: Axes, axis: str) -> None:
+    """A logarithmic scale for 'x' or 'y', with ticks that can be read over any range."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
     smallest = axes.dataLim.minposx if axis == "x" else axes.dataLim.minposy
     if not math.isfinite(smallest):  # no positive value to begin the axis with
         return
     getattr(axes, f"set_{axis}scale")("log")
     which = getattr(axes, f"{axis}axis")
+    low, high = which.get_view_interval()
+    if high < 100 * low:  # matplotlib would write one decade, or none: as the charts of the report do
+        which.set_major_locator(FixedLocator(Scale(low, high, 0.0, 1.0, is_log=True).ticks(5)))
     which.set_major_formatter(FuncFormatter(_tick))
     which.set_minor_formatter(NullFormatter())
 

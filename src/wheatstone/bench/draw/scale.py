@@ -83,7 +83,7 @@ def _log_ticks(low: float, high: float, count: int) -> list[float]:
         return decades
     within = [factor * 10.0**power for power in range(first - 1, last + 1) for factor in (1, 2, 5) if stride == 1]
     finer = [value for value in within if low <= value <= high]
-    return finer if len(finer) > 1 else _ticks(low, high, count)
+    return finer if len(finer) > 2 else _ticks(low, high, count)
 
 
 def tick_text(value: float, digits: int = 4) -> str:
