@@ -283,6 +283,27 @@ def test_a_model_of_text_is_asked_about_any_graph_that_its_positions_reach(
     assert "tokens; this arm has positions for" in capsys.readouterr().err
 
 
+def test_check_proves_what_follows_from_rules_of_your_own(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    graph, rules, questions = tmp_path / "g.dag", tmp_path / "r.pl", tmp_path / "q.txt"
+    graph.write_text("dag { rain -> wet sprinkler -> wet wet -> slippery }", encoding="utf-8")
+    rules.write_text("cause(X, Y) :- parent(X, Y).\ncause(X, Z) :- parent(X, Y), cause(Y, Z).", encoding="utf-8")
+    questions.write_text("cause(rain, slippery)?\ncause(slippery, rain)?\n", encoding="utf-8")
+    out = tmp_path / "out.json"
+    assert apply("check", str(graph), "--rules", str(rules), "--questions", str(questions), "--out", str(out)) == 0
+    said = capsys.readouterr().out
+    assert "2 rules; follows: cause 5" in said
+    assert "cause(rain, slippery)  yes  from parent(rain, wet), parent(wet, slippery) by lines 1, 2" in said
+    assert "cause(slippery, rain)  no   does not follow" in said
+    rows = json.loads(out.read_text(encoding="utf-8"))
+    assert [(row["oracle"], len(row["proof"])) for row in rows] == [(True, 4), (False, 0)]
+    assert apply("check", str(graph), "--rules", str(rules), "--most", "2") == 0
+    assert "... and 3 more" in capsys.readouterr().out
+    assert apply("check", str(graph), "--rules", str(rules), "--run", str(run.path)) == 2
+    assert "no model was taught the rules of" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -19,6 +20,7 @@ from wheatstone.bench.shown import say
 from wheatstone.domains.causal.axioms import AxiomName
 from wheatstone.domains.causal.formats import read_graph, read_text
 from wheatstone.domains.causal.graphs import Answer, CausalGraph, Question, graph_of
+from wheatstone.domains.causal.rules import closure, parse_goals, parse_rules
 from wheatstone.domains.causal.text import parse_premise, parse_questions
 from wheatstone.learn.models.transformer import Transformer
 from wheatstone.studies.neural.axiomatic_training.config import Config
@@ -81,6 +83,7 @@ def check(
     graph: Path,
     *,
     questions: Path | None = None,
+    rules: Path | None = None,
     run: Path | None = None,
     arm: str | None = None,
     seed: int | None = None,
@@ -94,6 +97,8 @@ def check(
             network (.bif), also with .gz.
         questions: a question a line, as "Does A cause C?" or "Are A and C d-separated given {B}?". When not given,
             every ordered pair of nodes is asked, or a random part of them.
+        rules: axioms of your own, as "ancestor(X, Z) :- parent(X, Y), ancestor(Y, Z)."; the graph gives parent and
+            node. Questions are then of the form "ancestor(a, c)?"; when not given, all that follows is shown.
         run: a run directory of this study.
         arm: which model of the run; the one that was taught the axiom when not given.
         seed: which seed of the run; the first when not given.
@@ -103,6 +108,11 @@ def check(
     found = read_graph(graph)
     edges = len(found.edges)
     say(f"{graph}: {len(found.names)} nodes, {edges} edge{'s' if edges > 1 else ''}, no cycle")
+    if rules is not None:
+        if run is not None:
+            raise UserError(f"--run: no model was taught the rules of {rules}. Leave --run or --rules out.")
+        _prove(found, rules, questions, most, out)
+        return 0
     if questions is None:
         asked = _pairs(found, most)
     else:
@@ -110,6 +120,37 @@ def check(
         found.check(asked, str(questions))
     _report(found, str(graph), asked, run, arm, seed, out)
     return 0
+
+
+def _prove(graph: CausalGraph, rules: Path, questions: Path | None, most: int, out: Path | None) -> None:
+    """Prints what follows from the rules, each fact with what it rests on, and writes the proofs down."""
+    read = parse_rules(read_text(rules), str(rules))
+    found = closure(read, graph, str(rules))
+    derived = found.derived()
+    counts = Counter(fact.predicate for fact in derived)
+    said = ", ".join(f"{name} {count}" for name, count in counts.items()) or "nothing"
+    say(f"{rules}: {len(read)} rule{'s' if len(read) > 1 else ''}; follows: {said}")
+    if questions is None:
+        asked = derived[:most]
+    else:
+        asked = [goal.fact for goal in parse_goals(read_text(questions), str(questions), read, graph)]
+    width = max((len(str(fact)) for fact in asked), default=0)
+    for fact in asked:
+        say(f"{fact!s:<{width}}  {_word(fact in found.steps):<3}  {found.why(fact)}")
+    if questions is None and len(derived) > most:
+        say(f"... and {len(derived) - most} more; --most or --questions shows others.")
+    if out is not None:
+        rows = [
+            {
+                "question": str(fact),
+                "oracle": fact in found.steps,
+                "why": found.why(fact),
+                "proof": [str(step) for step in found.proof(fact)] if fact in found.steps else [],
+            }
+            for fact in asked
+        ]
+        write_json(out, rows)
+        say(f"Written: {out}")
 
 
 def _pairs(graph: CausalGraph, most: int) -> list[Question]:
