@@ -31,15 +31,14 @@ PAIRS = 2048
 """Pairs compared at once: the table of one row of Levenshtein's recurrence stays in cache."""
 
 
-def pathways(weights: Floats, *, top_k: int | None = None, share: float | None = None) -> Ints:
-    """The symbols `layer * n_expert + expert` of each row, [row symbol], padded with NOTHING at the end.
+def chosen(weights: Floats, *, top_k: int | None = None, share: float | None = None) -> Floats:
+    """The weights of the experts that make up a pathway [row layer expert], 0 for all others.
 
     Args:
         weights: [row layer expert], not negative.
         top_k: keep so many experts of a layer at most, the heaviest; None keeps all that have a weight.
         share: keep the heaviest experts that together hold this share of a layer's weight; for averaged tokens.
     """
-    _, n_layer, n_expert = weights.shape
     order = np.argsort(-weights, axis=-1, kind="stable")
     sorted_weights = np.take_along_axis(weights, order, axis=-1)
     kept = sorted_weights > 0
@@ -49,6 +48,20 @@ def pathways(weights: Floats, *, top_k: int | None = None, share: float | None =
         total = np.maximum(sorted_weights.sum(-1, keepdims=True), np.finfo(float).tiny)
         before = np.cumsum(sorted_weights, axis=-1) - sorted_weights
         kept &= before < share * total - 1e-12
+    found = np.zeros_like(weights)
+    np.put_along_axis(found, order, np.where(kept, sorted_weights, 0.0), axis=-1)
+    return found
+
+
+def pathways(weights: Floats, *, top_k: int | None = None, share: float | None = None) -> Ints:
+    """The symbols `layer * n_expert + expert` of each row, [row symbol], padded with NOTHING at the end.
+
+    Args: those of `chosen`.
+    """
+    weights = chosen(weights, top_k=top_k, share=share)
+    _, n_layer, n_expert = weights.shape
+    order = np.argsort(-weights, axis=-1, kind="stable")
+    kept = np.take_along_axis(weights, order, axis=-1) > 0
     symbols = np.where(kept, np.arange(n_layer)[:, None] * n_expert + order, NOTHING).reshape(len(weights), -1)
     # A stable sort by "is missing" moves the gaps to the end and leaves the order of the symbols.
     packed = np.take_along_axis(symbols, np.argsort(symbols == NOTHING, axis=1, kind="stable"), axis=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,10 @@ import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
+    DeepseekV2Config,
+    DeepseekV2ForCausalLM,
+    DeepseekV3Config,
+    DeepseekV3ForCausalLM,
     MixtralConfig,
     MixtralForCausalLM,
     OlmoeConfig,
@@ -18,10 +23,13 @@ from transformers import (
     PreTrainedTokenizerFast,
     Qwen2MoeConfig,
     Qwen2MoeForCausalLM,
+    Qwen3MoeConfig,
+    Qwen3MoeForCausalLM,
 )
 
 from wheatstone.bench.errors import InputError, UserError
 from wheatstone.domains.routing.checkpoints import LONGEST, Sample, read_config, read_samples, route
+from wheatstone.domains.routing.layerwise import Layers
 
 SIZES: dict[str, Any] = {
     "vocab_size": 30,
@@ -52,7 +60,40 @@ def qwen() -> Any:
     return Qwen2MoeForCausalLM(Qwen2MoeConfig(**SIZES, **sizes))
 
 
-@pytest.fixture(scope="module", params=[olmoe, mixtral, qwen])
+def qwen3() -> Any:
+    return Qwen3MoeForCausalLM(Qwen3MoeConfig(**SIZES, num_experts=4, moe_intermediate_size=8, norm_topk_prob=True))
+
+
+DEEPSEEK: dict[str, Any] = {
+    "n_routed_experts": 8,
+    "n_shared_experts": 1,
+    "first_k_dense_replace": 1,
+    "moe_intermediate_size": 8,
+    "kv_lora_rank": 8,
+    "q_lora_rank": None,
+    "qk_rope_head_dim": 4,
+    "qk_nope_head_dim": 8,
+    "v_head_dim": 8,
+    "n_group": 2,
+    "topk_group": 1,
+}
+"""Its first layer is dense, and a token's experts come from one of two groups."""
+
+
+def deepseek2() -> Any:
+    return DeepseekV2ForCausalLM(DeepseekV2Config(**SIZES, **DEEPSEEK, topk_method="group_limited_greedy"))
+
+
+def deepseek3() -> Any:
+    """Sigmoids instead of a softmax, and a bias that chooses but does not weigh."""
+    made = DeepseekV3ForCausalLM(DeepseekV3Config(**SIZES, **DEEPSEEK))
+    for name, buffer in made.named_buffers():
+        if name.endswith("correction_bias"):
+            buffer.copy_(0.3 * torch.randn(buffer.shape))
+    return made
+
+
+@pytest.fixture(scope="module", params=[olmoe, mixtral, qwen, qwen3, deepseek2, deepseek3])
 def model(request: pytest.FixtureRequest) -> Any:
     torch.manual_seed(0)
     made = request.param().eval()
@@ -66,7 +107,7 @@ def model(request: pytest.FixtureRequest) -> Any:
 @pytest.fixture(scope="module")
 def folder(model: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("checkpoint")
-    model.save_pretrained(path)
+    model.save_pretrained(path, max_shard_size="10KB")
     return path
 
 
@@ -76,25 +117,80 @@ def some_samples(n: int = 4) -> tuple[Sample, ...]:
 
 
 def test_the_routing_is_that_of_transformers(model: Any, folder: Path) -> None:
+    """What each router of the whole model hands to its experts, on each sample alone."""
     samples, seen = some_samples(), []
+    assert len(list(folder.glob("*.safetensors"))) > 3  # in shards
     trace = route(folder, samples, Path("x.jsonl"), lambda done, total: seen.append((done, total)))
-    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert seen == [(done, 12) for done in range(1, 13)]
     assert trace.samples == tuple(f"line {s.line}" for s in samples for _ in s.tokens)
+    theirs: list[tuple[torch.Tensor, ...]] = []
+    routers = [module for name, module in model.named_modules() if name.endswith("mlp.gate")]
+    handles = [router.register_forward_hook(lambda _m, _i, out: theirs.append(out)) for router in routers]
     for sample in samples:
+        theirs.clear()
         with torch.no_grad():
-            theirs = model(input_ids=torch.tensor([sample.tokens]), output_router_logits=True).router_logits
+            model(input_ids=torch.tensor([sample.tokens]))
         ours = trace.weights[[name == f"line {sample.line}" for name in trace.samples]]
-        assert ours.shape[1] == len(theirs)
-        for layer, logits in enumerate(theirs):
-            probabilities = logits.double().softmax(-1).numpy()
-            best = np.argsort(-probabilities, axis=-1)[:, :2]
-            assert ((ours[:, layer] > 0).sum(-1) == 2).all()
+        assert ours.shape[1] == len(theirs) == len(routers)
+        for layer, (logits, weights, experts) in enumerate(theirs):
             np.testing.assert_allclose(
-                np.take_along_axis(ours[:, layer], best, -1), np.take_along_axis(probabilities, best, -1), atol=1e-5
+                ours[:, layer], torch.zeros(logits.shape).scatter(1, experts, weights.float()), atol=1e-5
             )
+            assert ((ours[:, layer] > 0).sum(-1) == trace.top_k).all()
+    for handle in handles:
+        handle.remove()
     assert trace.embedding is not None
-    rows = [p.detach().numpy() for name, p in model.named_parameters() if name.endswith(".gate.weight")]
+    rows = [router.weight.detach().numpy() for router in routers]
     np.testing.assert_allclose(trace.embedding, np.stack(rows), atol=1e-6)
+
+
+def test_samples_are_averaged_while_they_are_routed(folder: Path) -> None:
+    samples, source = some_samples(), Path("x.jsonl")
+    whole = route(folder, samples, source)
+    for by, reduced in (("sample", whole.by_sample()), ("last", whole.last_tokens())):
+        found = route(folder, samples, source, by=by)
+        np.testing.assert_allclose(found.weights, reduced.weights, atol=1e-12)
+        assert (found.samples, found.groups, found.cut) == (reduced.samples, reduced.groups, 0)
+
+
+def test_one_layer_is_in_memory_at_a_time(folder: Path) -> None:
+    model = Layers(folder)
+    full: list[list[int]] = []
+
+    def look(_done: int, _total: int) -> None:
+        full.append([at for at, layer in enumerate(model.layers) if not any(p.is_meta for p in layer.parameters())])
+
+    model.route([[2, 3], [4, 5]], lambda *_: None, look)
+    assert full == [[0], [0], [1], [1], [2], [2]]
+    assert all(p.is_meta for layer in model.layers for p in layer.parameters())
+
+
+def test_half_precision_is_read_and_names_without_prefix(tmp_path: Path) -> None:
+    """As base models and most published checkpoints are stored."""
+    torch.manual_seed(0)
+    made = olmoe().to(torch.bfloat16)
+    made.save_pretrained(tmp_path / "whole")
+    made.model.save_pretrained(tmp_path / "base")
+    whole, base = (route(tmp_path / name, some_samples(), Path("x.jsonl")) for name in ("whole", "base"))
+    np.testing.assert_array_equal(whole.weights, base.weights)
+    assert whole.embedding is not None
+    rows = [layer.mlp.gate.weight.detach().float().numpy() for layer in made.model.layers]
+    np.testing.assert_array_equal(whole.embedding, np.stack(rows))
+
+
+def test_a_shard_that_is_missing_or_damaged_is_named(folder: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "checkpoint"
+    shutil.copytree(folder, copied)
+    shard = sorted(copied.glob("*.safetensors"))[1]
+    shard.write_bytes(shard.read_bytes()[:40])
+    with pytest.raises(UserError, match=f"{shard.name}: damaged, or not of this format"):
+        route(copied, some_samples(), Path("x.jsonl"))
+    shard.unlink()
+    with pytest.raises(UserError, match=rf"1 of the \d+ files of weights .+ are not there, '{shard.name}' first"):
+        route(copied, some_samples(), Path("x.jsonl"))
+    (copied / "model.safetensors.index.json").write_text("[]", encoding="utf-8")
+    with pytest.raises(UserError, match="cannot be read as an index of weights"):
+        route(copied, some_samples(), Path("x.jsonl"))
 
 
 def test_text_passes_the_folders_tokenizer(model: Any, tmp_path: Path) -> None:
@@ -115,7 +211,9 @@ def test_text_passes_the_folders_tokenizer(model: Any, tmp_path: Path) -> None:
 def test_only_the_first_tokens_of_a_long_sample_are_read(folder: Path) -> None:
     short = tuple([3, 4] * (LONGEST // 2))
     long = Sample(1, "all", tokens=(*short, 5, 6))
-    assert len(route(folder, (long,), Path("x.jsonl")).samples) == LONGEST
+    found = route(folder, (long,), Path("x.jsonl"))
+    assert (len(found.samples), found.cut) == (LONGEST, 1)
+    assert len(route(folder, (long,), Path("x.jsonl"), longest=3).samples) == 3
 
 
 def test_tokens_that_the_model_lacks_are_told_with_their_line(folder: Path) -> None:
@@ -144,7 +242,7 @@ def test_a_checkpoint_without_all_its_weights_is_refused(model: Any, tmp_path: P
     with pytest.raises(UserError, match=r"of the model's weights are not in its files, 'model.layers.2.self_attn"):
         route(tmp_path, some_samples(), Path("x.jsonl"))
     (tmp_path / "model.safetensors").write_bytes(b"\x00" * 100)
-    with pytest.raises(UserError, match="the checkpoint cannot be loaded"):
+    with pytest.raises(UserError, match=r"model.safetensors: damaged, or not of this format"):
         route(tmp_path, some_samples(), Path("x.jsonl"))
 
 
@@ -152,9 +250,10 @@ def test_a_checkpoint_without_all_its_weights_is_refused(model: Any, tmp_path: P
     ("config", "files", "message"),
     [
         ("{", (), "cannot be read as JSON"),
-        ("[]", (), "field 'model_type': got None, must be one of mixtral, olmoe"),
-        ('{"model_type": "llama"}', (), "got 'llama', must be one of mixtral"),
+        ("[]", (), "field 'model_type': got None, must be one of olmoe, flex_olmo"),
+        ('{"model_type": "llama"}', (), "got 'llama', must be one of olmoe"),
         ('{"model_type": "olmoe"}', ("pytorch_model.bin",), "are pickles: convert them"),
+        ('{"model_type": "deepseek_v3", "quantization_config": {}}', ("a.safetensors",), "quantised weights are not"),
     ],
 )
 def test_other_models_are_refused(tmp_path: Path, config: str, files: tuple[str, ...], message: str) -> None:
@@ -185,6 +284,9 @@ def test_samples_that_cannot_be_are_refused(tmp_path: Path, name: str, content: 
 
 
 def test_samples_keep_their_groups(tmp_path: Path) -> None:
-    rows = [{"text": "a b", "group": "math"}, {"tokens": [1, 2]}]
+    rows = [{"text": "a b", "group": "math"}, {"tokens": [1, 2], "group": "math"}]
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    assert read_samples(tmp_path / "a.jsonl") == (Sample(1, "math", "a b"), Sample(2, "all", tokens=(1, 2)))
+    assert read_samples(tmp_path / "a.jsonl") == (Sample(1, "math", "a b"), Sample(2, "math", tokens=(1, 2)))
+    (tmp_path / "b.jsonl").write_text('{"tokens": [1]}\n{"tokens": [1]}\n{"tokens": [1], "group": "b"}')
+    with pytest.raises(InputError, match=r"b.jsonl:3 field 'group': 'b' has this sample alone"):
+        read_samples(tmp_path / "b.jsonl")

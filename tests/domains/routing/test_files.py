@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 from pathlib import Path
@@ -14,6 +15,7 @@ from safetensors.torch import save_file
 from wheatstone.bench.errors import InputError, UserError
 from wheatstone.domains.routing.files import read_log
 from wheatstone.domains.routing.traces import Trace, measure
+from wheatstone.interp.pathways import consistencies
 
 DATA = Path(__file__).parents[2] / "data" / "grokking-pathways"
 EXPERTS = np.array([[[3, 1], [0, 2]], [[3, 1], [0, 2]], [[0, 1], [1, 2]]])
@@ -23,7 +25,7 @@ EMBEDDING = np.arange(2 * 4 * 3, dtype=float).reshape(2, 4, 3)
 
 def lines(path: Path, *, head: dict[str, object] | None = None) -> Path:
     rows: list[dict[str, object]] = [head] if head else []
-    for sample, group, experts, weights in zip((7, 7, 9), (1, 1, 2), EXPERTS.tolist(), WEIGHTS.tolist(), strict=True):
+    for sample, group, experts, weights in zip((7, 7, 9), (1, 1, 1), EXPERTS.tolist(), WEIGHTS.tolist(), strict=True):
         rows.append({"sample": sample, "group": group, "experts": experts, "weights": weights})
     text = "\n".join(map(json.dumps, rows))
     if path.suffix == ".gz":
@@ -41,7 +43,7 @@ def same(a: Trace, b: Trace) -> None:
 def test_all_formats_read_the_same(tmp_path: Path) -> None:
     plain = read_log(lines(tmp_path / "a.jsonl"))
     same(plain, read_log(lines(tmp_path / "a.jsonl.gz")))
-    labels = {"sample": np.array([7, 7, 9]), "group": np.array([1, 1, 2])}
+    labels = {"sample": np.array([7, 7, 9]), "group": np.array([1, 1, 1])}
     np.savez(tmp_path / "a.npz", experts=EXPERTS, weights=WEIGHTS, **labels)
     same(plain, read_log(tmp_path / "a.npz"))
     tensors = {
@@ -73,7 +75,7 @@ def test_half_precision_and_rows_of_routers_are_read(tmp_path: Path) -> None:
 def test_tokens_of_a_sample_are_averaged_or_the_last_is_taken(tmp_path: Path) -> None:
     trace = read_log(lines(tmp_path / "a.jsonl"))
     whole = trace.by_sample()
-    assert (whole.samples, whole.groups) == (("7", "9"), ("1", "2"))
+    assert (whole.samples, whole.groups, whole.top_k) == (("7", "9"), ("1", "1"), 2)
     np.testing.assert_allclose(whole.weights[0], trace.weights[:2].mean(0))
     np.testing.assert_allclose(trace.last_tokens().weights, trace.weights[1:])
 
@@ -81,14 +83,31 @@ def test_tokens_of_a_sample_are_averaged_or_the_last_is_taken(tmp_path: Path) ->
 def test_measures_by_hand(tmp_path: Path) -> None:
     trace = read_log(lines(tmp_path / "a.jsonl", head={"embedding": EMBEDDING.tolist()})).last_tokens()
     # 1 3 | 0 2 (ties by number, then by weight) against 0 1 | 1 2: Levenshtein 3 of 4 symbols
-    found, *groups = measure(trace, top_k=2, share=None, pairs=10)
+    found, *groups = measure(dataclasses.replace(trace, groups=("1", "2")), top_k=2, share=None, pairs=10)
     assert (found.group, found.samples, found.pairs, found.symbols) == ("all", 2, 1, 4.0)
     assert found.distance == pytest.approx(3 / 4)
     assert found.consistency is not None
     assert found.complexity == pytest.approx(1 - found.consistency)
     assert [(one.group, one.distance) for one in groups] == [("1", None), ("2", None)]
     with pytest.raises(UserError, match="got 1 sample, need at least 2"):
-        measure(Trace(trace.weights[:1], ("a",), ("b",)), top_k=2, share=None, pairs=3)
+        measure(Trace(trace.weights[:1], ("a",), ("b",), 2), top_k=2, share=None, pairs=3)
+
+
+def test_of_averaged_tokens_only_the_experts_of_the_pathway_count() -> None:
+    """The paper's sum runs over the selected experts: what the others weigh must not matter."""
+    rng = np.random.default_rng(0)
+    weights = rng.dirichlet(np.ones(6), size=(20, 3))
+    names = tuple(map(str, range(20)))
+    trace = Trace(weights, names, ("all",) * 20, 2, rng.normal(size=(3, 6, 5)))
+    few = np.where(weights >= np.sort(weights, axis=-1)[..., [-2]], weights, 0.0)
+    (found,), (alone,) = (
+        measure(dataclasses.replace(trace, weights=one), top_k=2, share=None, pairs=500) for one in (weights, few)
+    )
+    assert found.consistency == pytest.approx(alone.consistency)
+    assert (found.distance, found.shuffled, found.symbols) == (alone.distance, alone.shuffled, 6.0)
+    assert found.entropy > alone.entropy  # use is that of all experts
+    (whole,) = measure(trace, top_k=6, share=None, pairs=500)
+    assert whole.consistency == pytest.approx(consistencies(weights, trace.embedding).mean())
 
 
 def test_every_fault_of_lines_has_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,6 +142,12 @@ def test_every_fault_of_lines_has_its_place(monkeypatch: pytest.MonkeyPatch) -> 
             r"1 field 'embedding': got shape .*, must be \[1, n_expert, d_model\]",
         ),
         ("\n", "no token in it"),
+        (
+            '{"sample": 1, "group": "a", "experts": [[1]], "weights": [[1]]}\n' * 2
+            + '{"sample": 2, "group": "b", "experts": [[1]], "weights": [[1]]}\n'
+            + '{"sample": 3, "group": "b", "experts": [[1]], "weights": [[1]]}',
+            "log.jsonl:1 field 'group': 'a' has this sample alone, and a distance is between two",
+        ),
     ],
 )
 def test_lines_that_cannot_be_are_refused(tmp_path: Path, line: str, message: str) -> None:
@@ -148,6 +173,10 @@ def test_lines_that_cannot_be_are_refused(tmp_path: Path, line: str, message: st
         (
             {"experts": EXPERTS, "weights": WEIGHTS, "sample": np.array([1, 1, 1]), "group": np.array([0, 0, 1])},
             "field 'group': row 2: sample 1 is in 1 here, in 0 before",
+        ),
+        (
+            {"experts": EXPERTS, "weights": WEIGHTS, "group": np.array([0, 1, 0])},
+            "field 'group': row 1: '1' has this sample alone",
         ),
         (
             {"experts": EXPERTS, "weights": WEIGHTS, "embedding": EMBEDDING[:1]},

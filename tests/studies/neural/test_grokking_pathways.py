@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,10 @@ from wheatstone.bench.trial import Trial
 from wheatstone.bench.work import Task as Work
 from wheatstone.bench.work import perform
 from wheatstone.cli.main import main
+from wheatstone.domains.routing.traces import Measured
 from wheatstone.learn.models.mixture import Mixture
 from wheatstone.learn.training import Point
-from wheatstone.studies.neural.grokking_pathways import domains, study
+from wheatstone.studies.neural.grokking_pathways import domains, study, verbs
 from wheatstone.studies.neural.grokking_pathways.config import Config
 from wheatstone.studies.neural.grokking_pathways.domains import DOMAINS, make_task
 from wheatstone.studies.neural.grokking_pathways.experiment import MONITORS, embeddings, observe, of_domain, prepare
@@ -213,6 +215,57 @@ def test_measure_follows_a_folder_of_logs(tmp_path: Path, capsys: pytest.Capture
     assert "0.0000" in said
 
 
+def logs(folder: Path, shared: dict[str, float], n_used: int = 8) -> None:
+    """Logs of 40 samples, of which a share goes one way and the others go where they like among the first experts."""
+    rng = np.random.default_rng(0)
+    folder.mkdir()
+    for name, share in shared.items():
+        route = rng.permuted(np.tile(np.arange(n_used), (40, 3, 1)), axis=-1)[..., :2]
+        route[rng.random(40) < share] = [[0, 1], [2, 3], [4, 5]]
+        weights = np.tile([0.7, 0.3], (40, 3, 1))
+        rows = rng.normal(size=(3, 8, 5))
+        np.savez(folder / name, experts=route, weights=weights, n_expert=8, embedding=rows)
+
+
+def test_checkpoints_are_ordered_by_the_number_that_counts_and_say_where_to_stop(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ["7B-step500-tokens2B", "7B-step1000-tokens4B", "7B-step5000-tokens20B", "7B-step10000-tokens41B"]
+    logs(tmp_path / "run", {f"{name}.npz": share for name, share in zip(names, (0.3, 0.0, 0.9, 0.6), strict=True)})
+    drawn = tmp_path / "curve.svg"
+    assert command(str(tmp_path / "run"), "--curve", str(drawn)) == 0
+    said = capsys.readouterr().out
+    assert re.findall(r"(7B\S+)\.npz  all", said) == names
+    assert f"all: distance highest at {names[1]}.npz, lowest after it at {names[2]}.npz, by" in said
+    assert re.search(rf"consistency highest at ({names[1]}|{names[2]}|{names[3]})\.npz\.", said)
+    assert "But the use of experts has fallen from 0.98 to 0.47" in said  # nine in ten go one way
+    picture = drawn.read_text(encoding="utf-8")
+    assert all(f"all: {line}" in picture for line in ("distance", "consistency", "use"))
+    assert command(str(tmp_path / "run" / f"{names[0]}.npz"), "--curve", str(drawn)) == 2
+    assert "is one, and a curve is of several" in capsys.readouterr().err
+    assert command(str(tmp_path / "run"), "--curve", "a.png") == 2
+    assert "drawings are SVG" in capsys.readouterr().err
+
+
+def test_without_numbers_that_differ_checkpoints_go_by_their_names(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs(tmp_path / "run", {"b7.npz": 0.5, "a7.npz": 0.2, "c7.npz": 0.8})
+    assert command(str(tmp_path / "run"), "--as-json") == 0
+    assert list(json.loads(capsys.readouterr().out)) == ["a7.npz", "b7.npz", "c7.npz"]
+
+
+def test_a_distance_that_falls_because_few_experts_are_left_is_told() -> None:
+    rows = [("a", 1.0, measured_as(0.8, 0.9)), ("b", 2.0, measured_as(0.5, 0.4))]
+    assert "But the use of experts has fallen from 0.90 to 0.40" in verbs.advice(rows)
+    assert verbs.advice(rows[::-1]) == "the distance has not fallen: no sign of generalising yet."
+    assert verbs.advice([("a", 1.0, measured_as(None, 0.9))]) == "no two samples."
+
+
+def measured_as(distance: float | None, entropy: float) -> Measured:
+    return Measured("all", 10, 45, distance, 4.0, None, None, None, entropy)
+
+
 def test_measure_runs_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.manual_seed(0)
     sizes = {"hidden_size": 16, "intermediate_size": 12, "num_hidden_layers": 3, "num_attention_heads": 2}
@@ -230,6 +283,8 @@ def test_measure_runs_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture
     # of the 66 pairs 18 are of the same tokens, and only those can have the same pathway
     assert 0 < found[0]["distance"] <= 48 / 66
     assert found[0]["consistency"] + found[0]["complexity"] == pytest.approx(1.0)
+    assert command(str(tmp_path / "olmoe"), "--on", str(samples), "--longest", "2") == 0
+    assert "of 12 of 12 samples the first 2 tokens alone are read" in capsys.readouterr().err
     assert command(str(tmp_path / "olmoe")) == 2
     assert "a checkpoint needs something to route" in capsys.readouterr().err
 

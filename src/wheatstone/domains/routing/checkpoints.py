@@ -1,8 +1,8 @@
 """The routing of a Hugging Face mixture of experts, computed on the user's own text or tokens.
 
-A checkpoint is a folder with `config.json` and `*.safetensors` (Mixtral, OLMoE, Qwen-MoE). The model is run by
-`transformers` on one sample at a time, without padding. What its routers compute is read at the routers; what
-they choose follows from it as it does in the model: softmax over all experts, then the `num_experts_per_tok` largest.
+A checkpoint is a folder with `config.json` and `*.safetensors`, in one file or in shards (OLMoE, Mixtral, Qwen-MoE,
+DeepSeek). The model is `transformers`' own, run in single precision, one layer in memory at a time (`layerwise`) and
+one sample at a time, without padding. The experts of a token and their weights are what its router hands to them.
 
 Samples come from a file: `.txt`, one a line; or `.jsonl`, a line each `{"text": "..."}` or `{"tokens": [1, 2, 3]}`,
 with a `"group"` where wanted. Text needs the tokenizer's files in the folder.
@@ -13,24 +13,24 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from logging import CRITICAL
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
-import torch
+from torch import Tensor
 
 from wheatstone.bench.errors import Fault, InputError, UserError
 from wheatstone.bench.extras import need
-from wheatstone.domains.routing.files import read_bytes
-from wheatstone.domains.routing.traces import Trace
+from wheatstone.domains.routing.files import alone, lonely, read_bytes
+from wheatstone.domains.routing.traces import Trace, dense
 from wheatstone.interp.pathways import Floats
 
-KINDS = ("mixtral", "olmoe", "qwen2_moe", "qwen3_moe")
-"""Model types whose routers take the softmax over all experts and then the largest: what is computed here."""
+KINDS = ("olmoe", "flex_olmo", "mixtral", "qwen2_moe", "qwen3_moe", "deepseek_v2", "deepseek_v3")
+"""Model types whose names of weights are known here."""
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json")
 LONGEST = 512
-"""Tokens of a sample that are read: routing at a position depends on those before it alone."""
+"""Tokens of a sample that are read, unless the user says otherwise: routing depends on those before alone."""
+By = Literal["sample", "last", "token"]
 Progress = Callable[[int, int], None]
 
 
@@ -71,7 +71,10 @@ def read_samples(path: Path) -> tuple[Sample, ...]:
             samples.append(found)
         else:
             faults.append(Fault(str(path), line, *found))
-    if faults:
+    lines, groups = [str(sample.line) for sample in samples], [sample.group for sample in samples]
+    if faults := faults or [
+        Fault(str(path), samples[at].line, "group", lonely(group)) for at, group in alone(lines, groups)
+    ]:
         raise InputError(faults)
     if len(samples) < 2:
         raise UserError(f"{path}: got {len(samples)} samples, need at least 2: a distance is between two samples.")
@@ -111,6 +114,11 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"{path} field 'model_type': got {kind!r}, must be one of {', '.join(KINDS)}. For other models, log the "
             "routing yourself and give the file."
         )
+    if "quantization_config" in config:
+        raise UserError(
+            f"{path} field 'quantization_config': quantised weights are not read. Give the checkpoint in bfloat16 or "
+            "single precision, or log the routing yourself and give the file."
+        )
     if not any(folder.glob("*.safetensors")):
         raise UserError(
             f"{folder}: no .safetensors in it. Weights in other formats (.bin, .pt) are pickles: convert them."
@@ -118,99 +126,52 @@ def read_config(folder: Path) -> dict[str, Any]:
     return cast("dict[str, Any]", config)
 
 
-def route(folder: Path, samples: Sequence[Sample], source: Path, progress: Progress | None = None) -> Trace:
-    """One row a token of every sample.
+def route(
+    folder: Path,
+    samples: Sequence[Sample],
+    source: Path,
+    progress: Progress | None = None,
+    *,
+    by: By = "token",
+    longest: int = LONGEST,
+    device: str = "cpu",
+) -> Trace:
+    """What the routers do with the samples.
 
     Args:
         source: the file that the samples come from, for messages.
+        progress: called with how many samples have passed how many layers, and their number times all layers.
+        by: a row a token; or, of each sample, its tokens' mean, or its last token: then no more is held in memory.
+        longest: tokens of a sample that are read, at most.
 
     Raises UserError for a checkpoint that cannot be loaded whole, for text without a tokenizer, and for tokens that the
     model does not have.
     """
     need("transformers", extra="neural", to=f"run the checkpoint {folder.name}")
+    from wheatstone.domains.routing.layerwise import Layers
+
     config = read_config(folder)
-    tokens = _encoded(folder, samples, source, int(config.get("vocab_size", 0)))
-    model = _loaded(folder)
-    routers = _routers(model, folder)
-    top_k = int(model.config.num_experts_per_tok)
-    seen: list[torch.Tensor] = []
+    whole = _encoded(folder, samples, source, int(config.get("vocab_size", 0)))
+    tokens = [ids[:longest] for ids in whole]
+    model = Layers(folder, device)
+    embedding = model.embedding().double().numpy()
+    n_layer, n_expert, _ = embedding.shape
+    rows = [np.zeros((len(ids) if by == "token" else 1, n_layer, n_expert)) for ids in tokens]
 
-    def keep(_module: Any, _inputs: Any, output: Any) -> None:
-        seen.append(output[0] if isinstance(output, tuple) else output)
+    def keep(layer: int, sample: int, weights: Tensor, experts: Tensor) -> None:
+        of_tokens = dense(experts.numpy()[:, None], weights.double().numpy()[:, None], n_expert)[:, 0]
+        rows[sample][:, layer] = _reduced(of_tokens, by)
 
-    handles = [router.register_forward_hook(keep) for router in routers]
-    rows: list[Floats] = []
-    try:
-        with torch.inference_mode():
-            for done, ids in enumerate(tokens, start=1):
-                seen.clear()
-                model.model(input_ids=torch.tensor([ids]), use_cache=False)
-                logits = torch.stack([one.reshape(len(ids), -1).float() for one in seen], dim=1)
-                top = logits.softmax(-1).topk(top_k, dim=-1)
-                weights = torch.zeros_like(logits).scatter(-1, top.indices, top.values)
-                rows.append(weights.double().numpy())
-                if progress is not None:
-                    progress(done, len(tokens))
-    finally:
-        for handle in handles:
-            handle.remove()
-    embedding = torch.stack([router.weight.detach().float() for router in routers]).double().numpy()
-    of_row = [sample for sample, ids in zip(samples, tokens, strict=True) for _ in ids]
+    model.route(tokens, keep, progress)
+    of_row = [sample for sample, found in zip(samples, rows, strict=True) for _ in found]
     names, groups = (f"line {sample.line}" for sample in of_row), (sample.group for sample in of_row)
-    return Trace(np.concatenate(rows), tuple(names), tuple(groups), embedding)
+    cut = sum(len(ids) > longest for ids in whole)
+    return Trace(np.concatenate(rows), tuple(names), tuple(groups), model.top_k, embedding, cut)
 
 
-def _loaded(folder: Path) -> Any:
-    from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()  # the caller shows one of its own
-    said = logging.get_verbosity()
-    logging.set_verbosity(CRITICAL)  # what is wrong with the weights is said below
-    try:
-        load: Any = AutoModelForCausalLM.from_pretrained  # its type does not know the report
-        model, report = load(
-            folder,
-            local_files_only=True,
-            use_safetensors=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-        )
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError) as error:
-        why = " ".join(str(error).split())[:300]
-        raise UserError(f"{folder}: the checkpoint cannot be loaded ({why}).") from None
-    finally:
-        logging.set_verbosity(said)
-    if other := sorted(report["mismatched_keys"]):
-        name, stored, wanted = other[0]
-        raise UserError(
-            f"{folder}: {len(other)} of the model's weights have another shape than config.json says, '{name}' first: "
-            f"{list(stored)}, not {list(wanted)}."
-        )
-    if missing := sorted(report["missing_keys"]):
-        raise UserError(
-            f"{folder}: {len(missing)} of the model's weights are not in its files, '{missing[0]}' first; they would "
-            "be random numbers. Fetch the checkpoint again."
-        )
-    return model.eval()
-
-
-def _routers(model: Any, folder: Path) -> list[Any]:
-    """The routers in the order of their layers: modules called `gate` with one row an expert."""
-    config = model.config
-    n_expert = getattr(config, "num_local_experts", None) or getattr(config, "num_experts", None)
-    found = [
-        module
-        for name, module in model.named_modules()
-        if name.endswith(".gate") and getattr(module, "weight", None) is not None and len(module.weight) == n_expert
-    ]
-    if not found:
-        raise UserError(
-            f"{folder}: no router found among the model's modules. Log the routing yourself, give the file."
-        )
-    return found
+def _reduced(weights: Floats, by: By) -> Floats:
+    """[token expert] -> [row expert]."""
+    return weights if by == "token" else weights.mean(0, keepdims=True) if by == "sample" else weights[-1:]
 
 
 def _encoded(folder: Path, samples: Sequence[Sample], source: Path, vocab: int) -> list[list[int]]:
@@ -228,7 +189,7 @@ def _encoded(folder: Path, samples: Sequence[Sample], source: Path, vocab: int) 
             faults.append(
                 Fault(str(source), sample.line, "tokens", f"got {wrong[0]}, the model has tokens 0 to {vocab - 1}.")
             )
-        found.append(ids[:LONGEST])
+        found.append(ids)
     if faults:
         raise InputError(faults)
     return found

@@ -18,7 +18,7 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -169,6 +169,20 @@ def _fault_of(chosen: list[int], weights: list[float]) -> tuple[str, str] | None
     return None
 
 
+def alone(samples: Sequence[str], groups: Sequence[str]) -> list[tuple[int, str]]:
+    """(first row, group) of each of several groups that has one sample; samples and groups are [row]."""
+    rows: dict[str, dict[str, int]] = {}
+    for row, (sample, group) in enumerate(zip(samples, groups, strict=True)):
+        rows.setdefault(group, {}).setdefault(sample, row)
+    found = [(row, group) for group, of in rows.items() if len(of) == 1 for row in of.values()]
+    return found if len(rows) > 1 else []
+
+
+def lonely(group: str) -> str:
+    """What is wrong with a group of one sample."""
+    return f"'{group}' has this sample alone, and a distance is between two. Add one, or give it to another group."
+
+
 def _from_lines(content: bytes, file: str) -> Trace:
     try:
         text = content.decode("utf-8-sig")
@@ -179,8 +193,11 @@ def _from_lines(content: bytes, file: str) -> Trace:
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             found.add(number, line)
-    if found.faults:
-        raise InputError(found.faults)
+    faults = found.faults or [
+        Fault(file, found.lines[row], "group", lonely(group)) for row, group in alone(found.samples, found.groups)
+    ]
+    if faults:
+        raise InputError(faults)
     if not found.experts:
         raise InputError([Fault(file, None, None, "no token in it.")])
     largest = max(max(map(max, layers)) for layers in found.experts)
@@ -196,7 +213,8 @@ def _from_lines(content: bytes, file: str) -> Trace:
     for row, (layers, values) in enumerate(zip(found.experts, found.weights, strict=True)):
         for layer, (chosen, given) in enumerate(zip(layers, values, strict=True)):
             weights[row, layer, chosen] = given
-    return Trace(weights, tuple(found.samples), tuple(found.groups), embedding)
+    top_k = max(len(chosen) for layers in found.experts for chosen in layers)
+    return Trace(weights, tuple(found.samples), tuple(found.groups), top_k, embedding)
 
 
 def _head(head: Mapping[str, Any], n_layer: int, file: str) -> tuple[Array | None, int | None]:
@@ -280,9 +298,11 @@ def _from_arrays(arrays: Mapping[str, Array], file: str) -> Trace:
     for row, (sample, group) in enumerate(zip(samples, groups, strict=True)):
         if of_sample.setdefault(sample, group) != group:
             raise refuse("group", f"row {row}: sample {sample} is in {group} here, in {of_sample[sample]} before.")
+    for row, group in alone(samples, groups):
+        raise refuse("group", f"row {row}: {lonely(group)}")
     n_expert = n_expert or int(experts.max()) + 1
     _check_size(n_row, n_layer, n_expert, file)
-    return Trace(dense(experts, weights, n_expert), samples, groups, embedding)
+    return Trace(dense(experts, weights, n_expert), samples, groups, experts.shape[2], embedding)
 
 
 def _check_size(n_row: int, n_layer: int, n_expert: int, file: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from wheatstone.bench.errors import UserError
 from wheatstone.interp.pathways import (
     Floats,
     Ints,
+    chosen,
     consistencies,
     mean_distance,
     pathways,
@@ -33,8 +35,12 @@ class Trace:
     """The sample of each row."""
     groups: tuple[str, ...]
     """The group of each row (domain, task, ...); all rows of a sample share it."""
+    top_k: int
+    """Experts of a layer that a token is sent to, at most."""
     embedding: Floats | None = None
     """[layer expert d_model]: the routers' rows; without them there is no consistency."""
+    cut: int = 0
+    """Samples of which only the first tokens were read."""
 
     def by_sample(self) -> Trace:
         """One row a sample: the mean weights of its tokens. Samples keep the order in which they first appear."""
@@ -44,15 +50,19 @@ class Trace:
         np.add.at(total, of_row, self.weights)
         count = np.bincount(of_row, minlength=len(number))
         groups = dict(zip(self.samples, self.groups, strict=True))
-        return Trace(
-            total / count[:, None, None], tuple(number), tuple(groups[sample] for sample in number), self.embedding
+        return dataclasses.replace(
+            self,
+            weights=total / count[:, None, None],
+            samples=tuple(number),
+            groups=tuple(groups[sample] for sample in number),
         )
 
     def last_tokens(self) -> Trace:
         """One row a sample: its last token."""
         last = {sample: row for row, sample in enumerate(self.samples)}
         rows = list(last.values())
-        return Trace(self.weights[rows], tuple(last), tuple(self.groups[row] for row in rows), self.embedding)
+        groups = tuple(self.groups[row] for row in rows)
+        return dataclasses.replace(self, weights=self.weights[rows], samples=tuple(last), groups=groups)
 
 
 @dataclass(frozen=True)
@@ -89,9 +99,10 @@ def measure(trace: Trace, *, top_k: int | None, share: float | None, pairs: int,
     if len(trace.samples) < 2:
         raise UserError(f"got {len(trace.samples)} sample, need at least 2: a distance is between two samples.")
     rng = np.random.default_rng(seed)
-    paths = pathways(trace.weights, top_k=top_k, share=share)
-    mixed = pathways(shuffled(trace.weights, rng), top_k=top_k, share=share)
-    smooth = None if trace.embedding is None else consistencies(trace.weights, trace.embedding)
+    weights = chosen(trace.weights, top_k=top_k, share=share)
+    paths, mixed = pathways(weights), pathways(shuffled(weights, rng))
+    # The paper's sum runs over the selected experts; averaged tokens give nearly every expert some weight.
+    smooth = None if trace.embedding is None else consistencies(weights, trace.embedding)
     names = list(dict.fromkeys(trace.groups))
     found = [_measured(ALL, np.arange(len(paths)), trace, paths, mixed, smooth, pairs, rng)]
     for name in names if len(names) > 1 else []:
