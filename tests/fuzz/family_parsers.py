@@ -13,6 +13,8 @@ from tests.fuzz.model_files import model_readers
 
 from wheatstone.bench.errors import UserError
 from wheatstone.domains.causal.formats import read_graph
+from wheatstone.domains.causal.graphs import Edge, graph_of
+from wheatstone.domains.causal.rules import closure, parse_goals, parse_rules
 from wheatstone.domains.causal.text import parse_premise, parse_questions
 from wheatstone.domains.electronic.analog.netlist import read_netlist
 from wheatstone.domains.electronic.analog.specification import read_specification
@@ -44,6 +46,8 @@ ROUTING = (
     b'{"sample": "a", "group": "g", "experts": [[3, 1]], "weights": [[0.6, 0.2]]}\n'
     b'{"experts": [[0]], "weights": [[1]]}\n'
 )
+DAGITTY = b'dag "w" {\nbb="-3,-1"\na [exposure,pos="1,2"]\na -> b.1 <- c\n/* d */ a <-> c }'
+RULES = b"a(X, Y) :- parent(X, Y). % direct\na(X, Z) :-\n  parent(X, Y), a(Y, Z), X != Z.\n"
 DOT = b'digraph g { // causes\n node [shape=box]; {a b} -> c -> "d e" [label="x"]; subgraph s { a } c:n -> f }'
 BIF = b"variable a { type discrete [2] {y, n}; }\nvariable b { }\nprobability ( b | a ) { table 0.1, 0.9; }\n"
 PAULIS = b'[[0.5, "ZZ"], [1.0, "XI"]]'
@@ -103,6 +107,13 @@ def _words(data: bytes, _folder: Path) -> None:
             read(text, "text")
 
 
+def _rules(data: bytes, _folder: Path) -> None:
+    text, graph = data.decode("utf-8", errors="replace"), graph_of([Edge("x", "y"), Edge("z", "y")], "g")
+    rules = parse_rules(text, "rules")
+    closure(rules, graph, "rules")
+    parse_goals(text, "goals", rules, graph)
+
+
 def _samples(*patterns: str) -> list[bytes]:
     found = [path.read_bytes() for pattern in patterns for path in sorted(DATA.glob(pattern)) if path.is_file()]
     return [data for data in found if len(data) < 20_000]
@@ -131,6 +142,8 @@ def family_readers() -> dict[str, tuple[Callable[[bytes, Path], object], list[by
         "causes": (_file("g.txt", read_graph), [b"a -> b\nb causes c\n", b"cause,effect\na,b\n"]),
         "causes-dot": (_file("g.dot", read_graph), [DOT]),
         "causes-bif": (_file("g.bif", read_graph), [BIF]),
+        "causes-dagitty": (_file("g.dag", read_graph), [DAGITTY]),
+        "causal-rules": (_rules, [RULES, b'likes(X, y) :- node(X).\nq("x").\n']),
         "causal-words": (
             _words,
             [b'A causes B. "C D" causes B. Are A and "C D" d-separated given {B}?', b"Does A cause B?"],
