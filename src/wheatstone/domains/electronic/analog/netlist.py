@@ -91,6 +91,10 @@ class Netlist:
                     found.setdefault(name, line)
         return found
 
+    def devices(self) -> list[Device]:
+        """Devices outside subcircuits, holes as they are."""
+        return [device for line in _outside(self.lines) if (device := parse_device(line.text)) is not None]
+
     def device_line(self, name: str) -> Line | None:
         """The line of the device of that name, outside subcircuits."""
         wanted = name.lower()
