@@ -189,7 +189,7 @@ def test_a_damaged_operator_is_refused(tmp_path: Path, damage: str) -> None:
         write_tensors(path, tensors, {"step": 3})
     else:
         write_tensors(path, tensors, record | {"surrogate": 99})
-    with pytest.raises(UserError, match="newer than 1" if damage == "newer" else "not a trained operator"):
+    with pytest.raises(UserError, match="newer than 2" if damage == "newer" else "not a trained operator"):
         Surrogate.load(path)
     write_tensors(path, {"sensors": tensors["sensors"]}, record)
     with pytest.raises(UserError, match="damaged"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -15,6 +16,7 @@ from wheatstone.domains.electronic.analog.netlist import parse_netlist
 from wheatstone.domains.physics.function_spaces import FunctionBatch, FunctionSpace, named_functions
 from wheatstone.domains.physics.operators import same_for_all
 from wheatstone.domains.physics.operators.circuit import Circuit
+from wheatstone.domains.physics.operators.kept import Kept
 from wheatstone.domains.physics.operators.legendre import Legendre
 from wheatstone.domains.physics.operators.ode import EXAMPLES, Ode
 from wheatstone.domains.physics.operators.reaction import DiffusionReaction
@@ -137,7 +139,7 @@ def spice() -> None:
 
 def test_a_circuit_is_simulated_by_ngspice() -> None:
     spice()
-    operator = Circuit(parse_netlist(RC, "rc.cir"), "V1", "v(out)", 5e-3, amplitude=2.0, offset=1.0)
+    operator = Circuit(parse_netlist(RC, "rc.cir"), "V1", ("v(out)",), 5e-3, amplitude=2.0, offset=1.0)
     ramp = FunctionBatch(np.linspace(0, 1, 20), np.linspace(0, 1, 20)[None])
     t = operator.even_points(6)
     slope, tau = 2.0 / 5e-3, 1e-3
@@ -148,10 +150,95 @@ def test_a_circuit_is_simulated_by_ngspice() -> None:
 
 @pytest.mark.parametrize(
     ("source", "probe", "message"),
-    [("V2", "v(out)", "no source 'V2'"), ("V1", "v(nowhere)", r"ngspice gives no v\(nowhere\)")],
+    [
+        ("V2", "v(out)", "no source 'V2'"),
+        ("V1", "v(uot)", r"no v\(uot\).*Did you mean 'v\(out\)'\? Nodes: v\(in\), v\(out\)\."),
+    ],
 )
 def test_a_circuit_without_source_or_probe_is_refused(source, probe, message) -> None:
     spice()
-    operator = Circuit(parse_netlist(RC, "rc.cir"), source, probe, 1e-3)
+    operator = Circuit(parse_netlist(RC, "rc.cir"), source, (probe,), 1e-3)
     with pytest.raises(UserError, match=rf"rc\.cir.*{message}"):
         operator.label(constant(1.0), np.full((1, 1, 1), 1e-3))
+
+
+def test_a_drive_is_simulated_once_for_all_probes(tmp_path, monkeypatch) -> None:
+    spice()
+    from wheatstone.domains.electronic.analog.engine import Engine
+    from wheatstone.domains.physics.operators import circuit
+
+    simulated: list[int] = []
+    run_all = Engine.run_all
+    monkeypatch.setattr(Engine, "run_all", lambda self, jobs: simulated.append(len(jobs)) or run_all(self, jobs))
+    monkeypatch.setattr(circuit, "SAVE_SECONDS", 0.0)
+    netlist, t = parse_netlist(RC, "rc.cir"), np.linspace(0, 1e-3, 5)[:, None]
+    u = FunctionSpace(points=50).sample(12, RNG(0))
+
+    def operator(**changes) -> Circuit:
+        return Circuit(netlist, "V1", ("v(in)", "v(out)"), 1e-3, file=tmp_path / "w.safetensors", **changes)
+
+    seen: list[int] = []
+    first = operator(watch=seen.append).label(u[:9], same_for_all(t, 9))
+    assert (simulated, seen) == ([1, 8], [0, 1, 8])
+    other = operator(output=1)
+    found = other.label(u, same_for_all(t, 12))
+    assert sum(simulated) == 12
+    assert other.runs == 12
+    assert np.allclose(first, u[:9].at(t[:, 0] / 1e-3), atol=5e-3)
+    assert np.abs(found[:9] - first).max() > 0.1
+    assert np.array_equal(operator().label(u[:9], same_for_all(t, 9)), first)
+    assert sum(simulated) == 12
+    (tmp_path / "w.safetensors").write_bytes(b"damaged")
+    assert np.array_equal(operator().label(u[:2], same_for_all(t, 2)), first[:2])
+    assert sum(simulated) == 14
+    assert operator(amplitude=1.0).label(u[:1], same_for_all(t, 1)).shape == (1, 5)
+    Circuit(netlist, "V1", ("v(in)",), 1e-3, file=tmp_path / "w.safetensors").label(u[:1], same_for_all(t, 1))
+    assert sum(simulated) == 15  # what another circuit or other probes gave is no answer
+
+
+def test_drives_without_an_answer_are_told_or_refused(monkeypatch) -> None:
+    spice()
+    from wheatstone.domains.electronic.analog.jobs import Failure
+    from wheatstone.domains.physics.operators import circuit
+
+    def respond(*arguments):
+        drives, at = arguments[5], arguments[6]
+        return [Failure("convergence", "timestep too small") if row[0] > 1 else at[None] for row in drives]
+
+    monkeypatch.setattr(circuit, "respond", respond)
+    values = np.zeros((10, 50))
+    values[4] = 2.0
+    u, t = FunctionBatch(np.linspace(0, 1, 50), values), np.full((10, 1, 1), 1e-3)
+    operator = Circuit(parse_netlist(RC, "rc.cir"), "V1", ("v(out)",), 1e-3, may_fail=0.1)
+    assert np.flatnonzero(np.isnan(operator.label(u, t)[:, 0])).tolist() == [4]
+    with pytest.raises(UserError, match=r"no v\(out\) for input function 4: timestep too small"):
+        Circuit(parse_netlist(RC, "rc.cir"), "V1", ("v(out)",), 1e-3).label(u, t)
+
+
+def test_any_state_can_be_the_output() -> None:
+    """s' = s2, s2' = -s + u with u = 0 from (1, 0): cosine and minus sine; and a stiff pair, solved one by one."""
+    t = np.linspace(0.001, 1.999, 9)[None, :, None]  # between the steps
+    for output, exact in ((0, np.cos), (1, lambda x: -np.sin(x))):
+        operator = Ode.of(["s2", "-s + u"], 2.0, [1.0, 0.0], output=output)
+        assert np.allclose(operator.label(constant(0.0), t)[0], exact(t[0, :, 0]), atol=1e-6)
+    told: list[int] = []
+    stiff = Ode.of(["-1e5*(s - u)", "s"], 2.0, output=1)
+    found = dataclasses.replace(stiff, watch=told.append).label(constant(1.0), t)
+    assert np.allclose(found[0], t[0, :, 0] - 1e-5, atol=1e-6)
+    assert sum(told) == 1
+
+
+def test_what_was_answered_is_not_asked_again(tmp_path) -> None:
+    told: list[int] = []
+    operator = dataclasses.replace(Ode.of(["-s + u"]), watch=told.append)
+    kept = Kept(operator, tmp_path / "labels")
+    y = kept.random_points(8, 2, RNG(0))
+    first = kept.label(U, y)
+    assert np.array_equal(first, operator.label(U, y))
+    assert sum(told) == 16
+    assert np.array_equal(Kept(operator, tmp_path / "labels").label(U, y), first)
+    assert sum(told) == 16
+    other = Kept(dataclasses.replace(operator, horizon=0.5), tmp_path / "labels").label(U, y / 2)
+    assert not np.array_equal(other, first)
+    assert not np.array_equal(kept.label(U, y / 2), first)
+    assert sum(told) == 32

@@ -23,6 +23,7 @@ from wheatstone.studies.physical.deeponet import study, verbs
 from wheatstone.studies.physical.deeponet.config import Config, grid_points, numbers
 from wheatstone.studies.physical.deeponet.exhibits import exhibits
 from wheatstone.studies.physical.deeponet.measures import rank_correlation, scores
+from wheatstone.studies.physical.deeponet.predict import predict
 from wheatstone.studies.physical.deeponet.problem import Problem, make_problem
 
 TINY = dataclasses.replace(study.SMOKE, n_functions=60, steps=12, n_test=12, evaluations=2, sweep_steps=6, batch=20)
@@ -194,26 +195,26 @@ def test_a_users_equation_is_learnt_and_answers(tmp_path: Path, capsys: pytest.C
     assert "own_pod" in capsys.readouterr().out
     drive = tmp_path / "u.csv"
     drive.write_text("t,a,b\n0,0,1\n1,0.1,1\n2,0.2,1\n")
-    verbs.predict(model, input=drive, points=5)
+    predict(model, input=drive, points=5)
     lines = (tmp_path / "u.out.csv").read_text().splitlines()
     assert lines[0] == "t,a,a_spread,a_low,a_high,b,b_spread,b_low,b_high"
     assert len(lines) == 6
     table = np.loadtxt(tmp_path / "u.out.csv", delimiter=",", skiprows=1)
     assert (table[:, 3] < table[:, 1]).all()
     assert table[:, 3] + table[:, 4] == pytest.approx(2 * table[:, 1])
-    verbs.predict(model, input=drive, points=5, band=True)
+    predict(model, input=drive, points=5, band=True)
     assert "of the 0.9 band" in capsys.readouterr().out
     assert (np.loadtxt(tmp_path / "u.out.csv", delimiter=",", skiprows=1)[:, 4] >= table[:, 4]).all()
     with pytest.raises(UserError, match=r"level 0\.99 need 99 functions .* has 20"):
-        verbs.predict(model, input=drive, level=0.99)
+        predict(model, input=drive, level=0.99)
     drive.write_text("t,a\n0,0\n2,90\n")
     with pytest.raises(UserError, match=r"u\.csv: a runs from 0 to 90"):
-        verbs.predict(model, input=drive, strict=True)
+        predict(model, input=drive, strict=True)
     (tmp_path / "at.csv").write_text("0.5\n3\n")
     drive.write_text("t,a\n0,0\n2,0\n")
     with pytest.raises(UserError, match="outside 0 <= t <= 2, as 3"):
-        verbs.predict(model, input=drive, at=tmp_path / "at.csv", strict=True)
-    verbs.predict(model, input=drive, at=tmp_path / "at.csv")
+        predict(model, input=drive, at=tmp_path / "at.csv", strict=True)
+    predict(model, input=drive, at=tmp_path / "at.csv")
     assert "warning: 1 place(s) outside" in capsys.readouterr().err
 
 
@@ -262,7 +263,7 @@ def test_a_users_netlist_is_simulated(tmp_path: Path) -> None:
     made = Run.open(tmp_path / "run")
     assert measure(made, "own", "spice_runs") >= 32
     (tmp_path / "u.csv").write_text("t,u\n0,0\n5e-3,1\n")
-    verbs.predict(tmp_path / "m.safetensors", input=tmp_path / "u.csv", points=3)
+    predict(tmp_path / "m.safetensors", input=tmp_path / "u.csv", points=3)
     assert (tmp_path / "u.out.csv").read_text().startswith("t,s,s_spread,s_low,s_high\n0,")
     for changes, message in (
         ({"source": "V9"}, "no source 'V9'"),
@@ -273,6 +274,69 @@ def test_a_users_netlist_is_simulated(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=message):
             verbs.fit(**given, model=tmp_path / "n.safetensors", out=tmp_path / "other", **FAST)
     assert not (tmp_path / "other").exists()
+
+
+def test_several_outputs_are_one_model_and_one_set_of_simulations(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from wheatstone.domains.electronic.analog.engine import Engine
+
+    try:
+        chosen_backend()
+    except UserError as fault:
+        pytest.skip(str(fault))
+    simulated: list[int] = []
+    run_all = Engine.run_all
+    monkeypatch.setattr(Engine, "run_all", lambda self, jobs: simulated.append(len(jobs)) or run_all(self, jobs))
+    netlist, model = tmp_path / "rc.cir", tmp_path / "m.safetensors"
+    netlist.write_text("low pass\nV1 in 0 0\nR1 in out 1k\nC1 out 0 1u\n")
+    verbs.fit(spice=netlist, probe="v(out), v(in,out)", t_end="5m", model=model, out=tmp_path / "run", **FAST)
+    assert sum(simulated) == 1 + 12 + 20 + 20 + 2 * 20  # a check, training, test, error bars, other kinds
+    assert capsys.readouterr().out.count("Output v(in,out)") == 2
+    assert measure(Run.open(tmp_path / "run" / "output-1"), "own_linear", "relative_l2") < 0.5
+    (tmp_path / "u.csv").write_text("t,u\n0,0.5\n5e-3,0.5\n")
+    predict(model, input=tmp_path / "u.csv", points=3)
+    table = np.genfromtxt(tmp_path / "u.out.csv", delimiter=",", skip_header=1)
+    head = (tmp_path / "u.out.csv").read_text().split("\n")[0].split(",")
+    assert head[1::4] == ["v(out)", "v(in-out)"]
+    assert table[1:, 1] + table[1:, 5] == pytest.approx(0.5, abs=0.1)  # the two probes share the drive between them
+    with pytest.raises(UserError, match="2 outputs"):
+        Surrogate.load(model)
+    fine = {**FAST, "points": 60}
+    verbs.fit(ode="s2; -s + u", probe="s2", control=False, model=model, out=tmp_path / "ode", **fine)
+    found = make_problem(trial(Run.open(tmp_path / "ode"), "own"))
+    assert found.train.s[:, 0] == pytest.approx(0.0)
+    slope = np.gradient(found.train.s[0], found.train.y[0, :, 0])[0]
+    assert slope == pytest.approx(found.train.u[0, 0], abs=0.1)
+    with pytest.raises(UserError, match=r"no state 's3'\. The equations have s, s2"):
+        verbs.fit(ode="s2; -s + u", probe="s3", model=model)
+    with pytest.raises(UserError, match="labels of one output"):
+        verbs.fit(data=tmp_path / "t.npz", probe="s", model=model)
+
+
+def test_drives_without_an_answer_are_left_out_and_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from wheatstone.domains.electronic.analog.jobs import Failure
+    from wheatstone.domains.physics.operators import circuit
+
+    def respond(*arguments: object) -> list[object]:
+        drives, at = arguments[5], arguments[6]
+        assert isinstance(drives, np.ndarray)
+        return [Failure("convergence", "") if row.max() > 2.5 else np.cumsum(row)[None, :1] + at for row in drives]
+
+    monkeypatch.setattr(circuit, "respond", respond)
+    (tmp_path / "rc.cir").write_text("low pass\nV1 in 0 0\nR1 in out 1k\nC1 out 0 1u\n")
+    fast = {**FAST, "functions": 60}
+    model = tmp_path / "m.safetensors"
+    verbs.fit(spice=tmp_path / "rc.cir", t_end="5m", control=False, model=model, out=tmp_path / "r", **fast)
+    left_out = measure(Run.open(tmp_path / "r"), "own", "left_out")
+    assert left_out > 0
+    assert f"no answer for {left_out:.0f} of the drives" in capsys.readouterr().out
+    data = make_problem(trial(Run.open(tmp_path / "r"), "own"))
+    assert data.inputs is not None
+    assert len(data.inputs) == len(data.train)
+    assert data.train.u.max() < 2.51
 
 
 def test_a_users_drives_are_the_training_inputs(tmp_path: Path) -> None:

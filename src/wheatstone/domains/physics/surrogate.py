@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -30,7 +30,8 @@ from wheatstone.domains.physics.operators import Box
 from wheatstone.learn.conformal import fewest_cases, risk_factor, split_quantile
 from wheatstone.learn.models.operator_network import OperatorNetwork, OperatorNetworkConfig
 
-FORMAT = 1
+FORMAT = 2
+"""1: one output. 2: several."""
 BLOCK = 200_000
 """Rows that a fully connected network computes at once."""
 
@@ -149,13 +150,24 @@ class Surrogate:
 
     def save(self, path: Path) -> None:
         """Writes one safetensors file."""
+        tensors, record = self._stored()
+        write_tensors(path, tensors, {"surrogate": 1, **record})
+
+    @classmethod
+    def load(cls, path: Path) -> Surrogate:
+        """Reads what `save` wrote. Raises UserError for anything else."""
+        found = load_operators(path)
+        if len(found) > 1:
+            raise UserError(f"{path}: {len(found)} outputs ({', '.join(found)}), one was expected.")
+        return next(iter(found.values()))
+
+    def _stored(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors: dict[str, Tensor] = {"sensors": torch.from_numpy(self.sensors)}
         for index, member in enumerate(self.members):
             tensors |= {f"{index}.{name}": value for name, value in member.state_dict().items()}
         if len(self.ratios):
             tensors["ratios"] = torch.from_numpy(self.ratios)
-        record = {
-            "surrogate": FORMAT,
+        return tensors, {
             "network": to_json(self.members[0].cfg),
             "members": len(self.members),
             "box": [list(self.box.low), list(self.box.high), list(self.box.names)],
@@ -163,42 +175,70 @@ class Surrogate:
             "about": self.about,
             "floor": self.floor if len(self.ratios) else None,
         }
-        write_tensors(path, tensors, record)
 
     @classmethod
-    def load(cls, path: Path) -> Surrogate:
-        """Reads what `save` wrote. Raises UserError for anything else."""
-        if not path.is_file():
-            raise UserError(f"{path}: no such file. Make one: wheatstone apply deeponet fit ...")
-        fault = f"{path}: not a trained operator. Make one: wheatstone apply deeponet fit ..."
-        try:
-            tensors, record = read_tensors(path)
-        except UserError:
-            raise UserError(fault) from None
-        if not isinstance(record.get("surrogate"), int):
-            raise UserError(fault)
-        if record["surrogate"] > FORMAT:
-            raise UserError(f"{path}: format {record['surrogate']}, newer than {FORMAT}. Update wheatstone to read it.")
-        try:
-            cfg = from_json(OperatorNetworkConfig, record["network"])
-            members: list[OperatorNetwork] = []
-            for index in range(int(record["members"])):
-                member = OperatorNetwork(cfg, torch.Generator().manual_seed(0))
-                prefix = f"{index}."
-                state = {name.removeprefix(prefix): v for name, v in tensors.items() if name.startswith(prefix)}
-                member.load_state_dict(state)
-                members.append(member.eval())
-            low, high, names = record["box"]
-            least, largest, roughest = (float(value) for value in record["range"])
-            sensors = tensors["sensors"].numpy().astype(np.float64)
-            box = Box(tuple(low), tuple(high), tuple(names))
-            ratios = tensors["ratios"].numpy() if "ratios" in tensors else np.empty((0, 0))
-            if ratios.ndim != 2:
-                raise ValueError(f"ratios have shape {ratios.shape}")
-            floor = float(record["floor"]) if len(ratios) else math.nan
-            return cls(members, sensors, box, least, largest, roughest, str(record["about"]), floor, ratios)
-        except (KeyError, TypeError, ValueError, RuntimeError, UserError) as error:
-            raise UserError(f"{path}: damaged ({str(error).splitlines()[0][:120]}).") from None
+    def _restored(cls, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> Surrogate:
+        """Raises whatever damage leads to."""
+        cfg = from_json(OperatorNetworkConfig, record["network"])
+        members: list[OperatorNetwork] = []
+        for index in range(int(record["members"])):
+            member = OperatorNetwork(cfg, torch.Generator().manual_seed(0))
+            member.load_state_dict(_under(f"{index}.", tensors))
+            members.append(member.eval())
+        low, high, names = record["box"]
+        least, largest, roughest = (float(value) for value in record["range"])
+        sensors = tensors["sensors"].numpy().astype(np.float64)
+        box = Box(tuple(low), tuple(high), tuple(names))
+        ratios = tensors["ratios"].numpy() if "ratios" in tensors else np.empty((0, 0))
+        if ratios.ndim != 2:
+            raise ValueError(f"ratios have shape {ratios.shape}")
+        floor = float(record["floor"]) if len(ratios) else math.nan
+        return cls(members, sensors, box, least, largest, roughest, str(record["about"]), floor, ratios)
+
+
+def save_operators(path: Path, outputs: Mapping[str, Surrogate]) -> None:
+    """Writes the operators from one input to several outputs, by name, as one safetensors file."""
+    if len(outputs) == 1:
+        next(iter(outputs.values())).save(path)
+        return
+    tensors: dict[str, Tensor] = {}
+    records: list[dict[str, Any]] = []
+    for index, (name, surrogate) in enumerate(outputs.items()):
+        own, record = surrogate._stored()  # pyright: ignore[reportPrivateUsage]
+        tensors |= {f"{index}/{key}": value for key, value in own.items()}
+        records.append({"name": name, **record})
+    write_tensors(path, tensors, {"surrogate": FORMAT, "outputs": records})
+
+
+def load_operators(path: Path) -> dict[str, Surrogate]:
+    """Reads what `save_operators` or `Surrogate.save` wrote: name of the output -> operator; 's' where there is one.
+
+    Raises UserError for anything else.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such file. Make one: wheatstone apply deeponet fit ...")
+    fault = f"{path}: not a trained operator. Make one: wheatstone apply deeponet fit ..."
+    try:
+        tensors, record = read_tensors(path)
+    except UserError:
+        raise UserError(fault) from None
+    if not isinstance(record.get("surrogate"), int):
+        raise UserError(fault)
+    if record["surrogate"] > FORMAT:
+        raise UserError(f"{path}: format {record['surrogate']}, newer than {FORMAT}. Update wheatstone to read it.")
+    try:
+        if "outputs" not in record:
+            return {"s": Surrogate._restored(tensors, record)}  # pyright: ignore[reportPrivateUsage]
+        return {
+            str(one["name"]): Surrogate._restored(_under(f"{index}/", tensors), one)  # pyright: ignore[reportPrivateUsage]
+            for index, one in enumerate(record["outputs"])
+        }
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, UserError) as error:
+        raise UserError(f"{path}: damaged ({str(error).splitlines()[0][:120]}).") from None
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 @torch.no_grad()

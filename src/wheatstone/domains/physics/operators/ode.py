@@ -1,4 +1,4 @@
-"""Ordinary differential equations driven by a function: s' = f(s, u, t) -> s(t), or the first of several states.
+"""Ordinary differential equations driven by a function: s' = f(s, u, t) -> s(t), or any one of several states.
 
 All functions are integrated at once by the classical Runge-Kutta method of order four; the number of steps is doubled
 until doubling it again changes no value by more than the tolerance. What does not settle (a stiff equation) goes to
@@ -10,8 +10,8 @@ Source  Lu et al. 2021, section 4.1: the antiderivative s' = u, s' = -s^2 + u, t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,20 +49,31 @@ class Solution(NamedTuple):
 
 @dataclass(frozen=True)
 class Ode(OverTime):
-    """An initial value problem; the states are s, s2, s3, ... and the output is s.
+    """An initial value problem; the states are s, s2, s3, ...
 
     Attributes:
         sides: the right-hand side of each state.
         horizon: the last time.
         start: the states at time 0; zeros when not given.
+        output: which state is the operator's output, from 0.
+        watch: called with the number of functions that have been solved since the last call.
     """
 
     sides: tuple[Formula, ...]
     horizon: float = 1.0
     start: tuple[float, ...] = ()
+    output: int = 0
+    watch: Callable[[int], None] | None = field(default=None, compare=False, repr=False)
 
     @classmethod
-    def of(cls, texts: Sequence[str], horizon: float = 1.0, start: Sequence[float] = (), place: str = "--ode") -> Ode:
+    def of(
+        cls,
+        texts: Sequence[str],
+        horizon: float = 1.0,
+        start: Sequence[float] = (),
+        place: str = "--ode",
+        output: int = 0,
+    ) -> Ode:
         """From text. Raises UserError for what is no formula of the states, u and t."""
         states = [_state(index) for index in range(len(texts))]
         if not texts:
@@ -71,10 +82,10 @@ class Ode(OverTime):
             raise UserError(f"{place}: the last time is {horizon:g}, must be above 0.")
         if start and len(start) != len(texts):
             raise UserError(f"{place}: {len(start)} initial values for {len(texts)} equations.")
-        return cls(tuple(Formula(text, [*states, "u", "t"], place) for text in texts), horizon, tuple(start))
+        return cls(tuple(Formula(text, [*states, "u", "t"], place) for text in texts), horizon, tuple(start), output)
 
     def label(self, u: FunctionBatch, y: Float[Array, "function point dim"]) -> Float[Array, "function point"]:
-        """s of each function at times of its own. Raises UserError that names a function without solution."""
+        """The output of each function at times of its own. Raises UserError that names a function without solution."""
         if len(u) > BLOCK:
             blocks = [slice(first, first + BLOCK) for first in range(0, len(u), BLOCK)]
             return np.concatenate([self._solved(u[block], y[block, :, 0], block.start) for block in blocks])
@@ -90,13 +101,19 @@ class Ode(OverTime):
             for doubling in range(1, DOUBLINGS + 1):
                 fine = self._integrated(u[left], first_steps * 2**doubling)
                 settled = _settled(coarse, fine)
-                found[left[settled]] = _between(fine, t[left], self.horizon)[settled]
+                found[left[settled]] = _between(fine, self.output, t[left], self.horizon)[settled]
                 left, coarse = left[~settled], Solution(*(part[:, :, ~settled] for part in fine))
+                self._told(int(settled.sum()))
                 if not len(left):
                     return found
         for index in left:
             found[index] = self._stiff(u[index : index + 1], first + int(index), t[index])
+            self._told(1)
         return found
+
+    def _told(self, solved: int) -> None:
+        if self.watch is not None:
+            self.watch(solved)
 
     def _slopes(self, s: Float[Array, "state function"], u: Float[Array, " function"], t: float) -> Array:
         values: dict[str, Any] = {_state(index): row for index, row in enumerate(s)}
@@ -139,7 +156,7 @@ class Ode(OverTime):
                 f"{self.sides[0].place}: '{equations}' has no bounded solution up to t = {self.horizon:g} for input "
                 f"function {index}. Shorten the time, or make the inputs smaller."
             )
-        return solved.y[0][np.searchsorted(np.unique(t), t)]
+        return solved.y[self.output][np.searchsorted(np.unique(t), t)]
 
     def _start(self) -> Float[Array, " state"]:
         return np.array(self.start or [0.0] * len(self.sides))
@@ -156,13 +173,15 @@ def _settled(coarse: Solution, fine: Solution) -> Bool[np.ndarray, " function"]:
         return change <= TOLERANCE * np.maximum(1.0, np.abs(fine.values).max((0, 1)))
 
 
-def _between(solution: Solution, t: Float[Array, "function point"], horizon: float) -> Float[Array, "function point"]:
-    """The first state at any time: the cubic Hermite polynomial of the two steps around it."""
+def _between(
+    solution: Solution, state: int, t: Float[Array, "function point"], horizon: float
+) -> Float[Array, "function point"]:
+    """One state at any time: the cubic Hermite polynomial of the two steps around it."""
     steps = len(solution.values) - 1
     h = horizon / steps
     at = np.clip((t / h).astype(np.int64), 0, steps - 1)
     x, rows = t / h - at, np.arange(len(t))[:, None]
-    s0, s1 = solution.values[at, 0, rows], solution.values[at + 1, 0, rows]
-    d0, d1 = h * solution.slopes[at, 0, rows], h * solution.slopes[at + 1, 0, rows]
+    s0, s1 = solution.values[at, state, rows], solution.values[at + 1, state, rows]
+    d0, d1 = h * solution.slopes[at, state, rows], h * solution.slopes[at + 1, state, rows]
     with np.errstate(all="ignore"):
         return s0 + x * (d0 + x * (3 * (s1 - s0) - 2 * d0 - d1 + x * (2 * (s0 - s1) + d0 + d1)))

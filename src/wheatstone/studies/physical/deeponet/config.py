@@ -44,7 +44,9 @@ class Config:
     source: str = "V1"
     """Driven source of a netlist."""
     probe: str = "v(out)"
-    """What is read of a netlist."""
+    """What is read of a netlist; several with commas."""
+    output: Annotated[int, Ge(0)] = 0
+    """Which of them is learnt, or which state of own equations, from 0."""
     resolution: Annotated[int, Ge(20)] = 500
     """Grid places through which an input function is a spline (the paper's code: 1000)."""
     n_functions: Annotated[int, Ge(10)] = 2000

@@ -62,6 +62,7 @@ def _run(trial: Trial[Config]) -> Mapping[str, float]:
             judged = _learn(trial, problem)
             found |= _judge(trial, problem, judged)
     found["spice_runs"] = float(getattr(problem.operator, "runs", NAN))
+    found["left_out"] = float(problem.left_out)
     return found
 
 
@@ -378,8 +379,8 @@ def surrogate_of(config: Config, problem: Problem, judged: Judged) -> Surrogate:
     """What is stored for a user."""
     u = problem.train.u
     about = {
-        "equations": f"equations '{config.formula}'",
-        "circuit": f"circuit: {config.source} to {config.probe}",
+        "equations": f"equations '{config.formula}', state {config.output + 1}",
+        "circuit": f"circuit: {config.source} to {config.probe}, output {config.output + 1}",
         "triples": "labelled data",
     }.get(config.operator, config.operator)
     steepest = float(np.abs(np.diff(u, axis=1)).max(initial=0.0))

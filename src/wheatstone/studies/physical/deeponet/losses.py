@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from wheatstone.bench.errors import UserError
+from wheatstone.domains.physics.operators.kept import Kept
 from wheatstone.domains.physics.operators.ode import Ode
 from wheatstone.domains.physics.triples import Triples
 from wheatstone.learn.models.operator_network import Ensemble, OperatorNetwork
@@ -67,7 +68,7 @@ def equation_loss(problem: Problem, unit: float) -> Loss:
 
     Raises UserError for an operator that is not one differential equation.
     """
-    operator = problem.operator
+    operator = problem.operator.operator if isinstance(problem.operator, Kept) else problem.operator
     if not isinstance(operator, Ode) or len(operator.sides) != 1:
         raise UserError("deeponet --loss equation: needs one equation of one state, as --ode='-s**2 + u'.")
     assert problem.inputs is not None

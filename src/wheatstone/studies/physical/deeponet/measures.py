@@ -44,6 +44,7 @@ MEASURES = {
     "bar_width": "mean half-width of the error bars on test functions (unit of the output)",
     "n_shared": "functions that are in two of training, test and calibration: must be 0",
     "parameters": "numbers that training changes",
+    "left_out": "input functions that ngspice found no answer for",
     "spice_runs": "simulations by ngspice behind the labels",
 }
 

@@ -6,6 +6,7 @@ same. Every arm of a seed draws the same functions.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,16 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from wheatstone.bench.environment import usable_cores
 from wheatstone.bench.errors import UserError
 from wheatstone.bench.run import Trial
+from wheatstone.domains.electronic.analog.drive import split_probes
+from wheatstone.domains.electronic.analog.netlist import read_netlist
 from wheatstone.domains.physics.function_spaces import NAMED, Array, FunctionBatch, FunctionSpace, named_functions
 from wheatstone.domains.physics.operators import Box, Operator, same_for_all
+from wheatstone.domains.physics.operators.circuit import Circuit
+from wheatstone.domains.physics.operators.kept import Kept
+from wheatstone.domains.physics.operators.ode import EXAMPLES, Ode
 from wheatstone.domains.physics.triples import Halves, Triples, read_triples, split_by_function
 from wheatstone.domains.physics.waveforms import read_waveforms
 from wheatstone.studies.physical.deeponet.config import Config
@@ -26,6 +33,12 @@ NETLIST, TRIPLES, DRIVES = "netlist", "triples", "drives"
 CIRCUITS = Path(__file__).parent / "circuits"
 SHORTER, LONGER = 0.5, 2.5
 """Correlation lengths of the functions of other kinds, over that of training."""
+WAVEFORMS, LABELS = "waveforms.safetensors", "labels"
+"""In a run's directory: what was simulated of a user's circuit, and a folder of the solutions of own equations."""
+PATIENCE = 120.0
+"""Seconds that one simulation of a user's circuit may take."""
+MAY_FAIL = 0.1
+"""Share of the drives of a user's circuit that may find no answer; they are left out, and told."""
 N_OTHER = 100
 """Functions of each other kind."""
 HELD_OUT = 0.2
@@ -45,6 +58,7 @@ class Problem:
         train: training triples with `sensors` sensors.
         test: test functions, at the same places for all where there is an operator.
         others: functions of other kinds by name, labelled as the test is.
+        left_out: functions that a simulator gave no answer for.
         calibration: functions that set the size of error bars, labelled as the test is; None where there are none.
         scale: (factor, addend) from a function's values to what the operator is driven with.
     """
@@ -59,6 +73,7 @@ class Problem:
     others: dict[str, Triples]
     scale: tuple[float, float]
     calibration: Triples | None = None
+    left_out: int = 0
 
     def with_sensors(self, m: int) -> Problem:
         """The same functions, places and labels seen through m sensors. Needs an operator."""
@@ -87,82 +102,103 @@ def make_problem(trial: Trial[Config]) -> Problem:
     config = trial.config
     if config.operator == "triples":
         return _from_file(trial)
-    operator = make_operator(trial)
     inputs, held, spare = _functions(trial)
-    places = operator.even_points(config.test_points)
-    if config.aligned:
-        y = same_for_all(operator.even_points(config.points), len(inputs))
-    else:
-        y = operator.random_points(len(inputs), config.points, trial.rng("places"))
+    left_out: list[int] = []
     unit = np.linspace(0.0, 1.0, config.sensors)
     scale = (config.amplitude, config.offset) if config.operator == "circuit" else (1.0, 0.0)
     others: dict[str, FunctionBatch] = {}
     if DRIVES not in trial.run.inputs:
         for name, factor in (("shorter", SHORTER), ("longer", LONGER)):
             others[name] = _space(config, factor).sample(min(N_OTHER, config.n_test), trial.rng(name))
+    operator = make_operator(trial, sum(map(len, (inputs, held, spare or (), *others.values()))))
     if operator.box.names[0].startswith("t") and config.operator != "circuit":
         others["named"] = named_functions(config.resolution)
+    places = operator.even_points(config.test_points)
+    if config.aligned:
+        y = same_for_all(operator.even_points(config.points), len(inputs))
+    else:
+        y = operator.random_points(len(inputs), config.points, trial.rng("places"))
 
-    def labelled(functions: FunctionBatch, y: Array) -> Triples:
-        seen = scale[0] * functions.at(unit) + scale[1]
-        return Triples(seen, y, operator.label(functions, y))
+    def labelled(functions: FunctionBatch, y: Array) -> tuple[FunctionBatch, Triples]:
+        s = operator.label(functions, y)
+        answered = np.flatnonzero(np.isfinite(s).all(1))
+        if len(answered) < len(s):
+            left_out.append(len(s) - len(answered))
+            functions, y, s = functions[answered], y[answered], s[answered]
+        return functions, Triples(scale[0] * functions.at(unit) + scale[1], y, s)
 
+    def everywhere(functions: FunctionBatch) -> tuple[FunctionBatch, Triples]:
+        return labelled(functions, same_for_all(places, len(functions)))
+
+    (inputs, train), (held, test) = labelled(inputs, y), everywhere(held)
     return Problem(
         operator,
         operator.box,
         unit * operator.input_span,
         inputs,
         held,
-        labelled(inputs, y),
-        labelled(held, same_for_all(places, len(held))),
-        {name: labelled(one, same_for_all(places, len(one))) for name, one in others.items()},
+        train,
+        test,
+        {name: everywhere(one)[1] for name, one in others.items()},
         scale,
-        labelled(spare, same_for_all(places, len(spare))) if spare is not None else None,
+        everywhere(spare)[1] if spare is not None else None,
+        sum(left_out),
     )
 
 
-def make_operator(trial: Trial[Config]) -> Operator:
-    """The operator of a trial's config. Raises UserError for a formula or netlist with faults."""
+def make_operator(trial: Trial[Config], functions: int) -> Operator:
+    """The operator of a trial's config, which says how many of so many functions it has answered.
+
+    Raises UserError for a formula or netlist with faults.
+    """
     from wheatstone.domains.physics.operators.legendre import Legendre
-    from wheatstone.domains.physics.operators.ode import EXAMPLES, Ode
     from wheatstone.domains.physics.operators.reaction import DiffusionReaction
 
-    config = trial.config
+    config, answered = trial.config, [0]
+
+    def watch(new: int) -> None:
+        answered[0] = min(functions, answered[0] + new)
+        trial.progress(answered[0], functions, "labels")
+
     match config.operator:
         case "equations":
-            return own_equations(config)
+            return Kept(dataclasses.replace(own_equations(config), watch=watch), trial.run.path / LABELS)
         case "antiderivative" | "riccati" | "pendulum":
             return Ode.of(EXAMPLES[config.operator], config.horizon)
         case "reaction":
             return DiffusionReaction(horizon=config.horizon)
         case "legendre":
             return Legendre()
+        case "circuit" if NETLIST in trial.run.inputs:
+            # A user's circuit may be slow, and may fail to converge for a drive now and then.
+            found = make_circuit(config, trial.input(NETLIST), trial.run.path / WAVEFORMS)
+            found.workers, found.timeout, found.may_fail, found.watch = usable_cores(), PATIENCE, MAY_FAIL, watch
+            return found
         case "circuit":
-            path = trial.input(NETLIST) if NETLIST in trial.run.inputs else CIRCUITS / f"{config.netlist}.cir"
-            return make_circuit(config, path)
+            return make_circuit(config, CIRCUITS / f"{config.netlist}.cir")
         case "triples":
             raise UserError("labelled data have no operator.")
 
 
-def make_circuit(config: Config, path: Path) -> Operator:
-    """The operator of a netlist. Raises UserError."""
-    from wheatstone.domains.electronic.analog.netlist import read_netlist
-    from wheatstone.domains.physics.operators.circuit import Circuit
+def make_circuit(config: Config, path: Path, waveforms: Path | None = None) -> Circuit:
+    """The operator of a netlist, which keeps what was simulated in the file `waveforms`. Raises UserError."""
+    probes = split_probes(config.probe)
+    if config.output >= len(probes):
+        raise UserError(f"deeponet --output: got {config.output}, and there are {len(probes)} probes (from 0).")
+    drive = (config.horizon, config.amplitude, config.offset)
+    return Circuit(read_netlist(path), config.source, probes, *drive, config.output, file=waveforms)
 
-    netlist = read_netlist(path)
-    return Circuit(netlist, config.source, config.probe, config.horizon, config.amplitude, config.offset)
 
-
-def own_equations(config: Config) -> Operator:
+def own_equations(config: Config) -> Ode:
     """The operator of a user's equations. Raises UserError."""
-    from wheatstone.domains.physics.operators.ode import Ode
-
     texts = [text.strip() for text in config.formula.split(";")]
     try:
         start = [float(word) for word in config.start.split(";")] if config.start else []
     except ValueError:
         raise UserError(f"--start: got '{config.start}', must be numbers separated by ';'.") from None
-    return Ode.of(texts, config.horizon, start, "--ode")
+    if config.output >= len(texts):
+        raise UserError(f"deeponet --output: got {config.output}, and there are {len(texts)} states (from 0).")
+    return Ode.of(texts, config.horizon, start, "--ode", config.output)
 
 
 def drives_of(path: Path, horizon: float, addend: float, factor: float) -> FunctionBatch:

@@ -32,7 +32,8 @@ from wheatstone.bench.study import Arm, Card, Claim, Preset, Require, Study, Ver
 from wheatstone.studies.physical.deeponet.config import Config
 from wheatstone.studies.physical.deeponet.exhibits import exhibits
 from wheatstone.studies.physical.deeponet.measures import MEASURES
-from wheatstone.studies.physical.deeponet.verbs import fit, predict
+from wheatstone.studies.physical.deeponet.predict import predict
+from wheatstone.studies.physical.deeponet.verbs import fit
 
 CARD = Card(
     name="deeponet",

@@ -1,25 +1,22 @@
-"""`wheatstone apply deeponet fit` and `predict`: a surrogate of a user's own circuit, equation or data."""
+"""`wheatstone apply deeponet fit`: a surrogate of a user's own circuit, equation or data."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
-import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le
 
 from wheatstone.bench.errors import UserError
 from wheatstone.bench.run import Run
-from wheatstone.bench.shown import printable, say
+from wheatstone.bench.shown import say
 from wheatstone.domains.physics.function_spaces import SpaceName
 from wheatstone.learn.models.operator_network import Activation, Hard
 from wheatstone.studies.physical.deeponet.config import Config
-
-if TYPE_CHECKING:
-    from wheatstone.domains.physics.surrogate import Answer, Surrogate
-    from wheatstone.domains.physics.waveforms import Waveforms
 
 Trunk = Literal["auto", "network", "components"]
 NAME = "deeponet"
@@ -32,7 +29,7 @@ def fit(
     *,
     spice: Path | None = None,
     source: str = "V1",
-    probe: str = "v(out)",
+    probe: str = "",
     ode: str = "",
     start: str = "",
     data: Path | None = None,
@@ -64,8 +61,9 @@ def fit(
     Args:
         spice: a netlist; the waveform of its source is the input, that of the probe the output.
         source: its driven source.
-        probe: what is read, as 'v(out)' or 'i(v2)'.
-        ode: right-hand sides in s, s2, ..., u and t, separated by ';', as --ode='-s**2 + u' (the output is s).
+        probe: what is read: 'v(out)' when not given, as 'v(a,b)', 'i(v2)' or '@q1[ic]', several with commas; of an
+            equation the states, as 's,s2' (s when not given). Each output has networks of its own in the one model.
+        ode: right-hand sides in s, s2, ..., u and t, separated by ';', as --ode='-s**2 + u'.
         start: initial values, separated by ';'; zeros when not given.
         data: an .npz with arrays U [n, m], Y [n, P, d] and S [n, P].
         drives: your own training inputs: a table, first column time, each other column one input.
@@ -92,11 +90,7 @@ def fit(
         model: where the trained operator goes.
         out: the run directory; runs/... named after the content when not given.
     """
-    from wheatstone.bench.engine import InlineEngine, execute_run
     from wheatstone.bench.extras import need
-    from wheatstone.bench.files import copy_atomically
-    from wheatstone.bench.place import run_path
-    from wheatstone.bench.progress import follow
     from wheatstone.bench.registry import load
 
     need("scipy", extra="physical", to="learn operators")
@@ -105,29 +99,79 @@ def fit(
     if model.suffix != ".safetensors":
         raise UserError(f"deeponet fit --model: got {model}, must end in .safetensors.")
     changes: dict[str, Any] = {
-        "space": space, "length": length, "amplitude": amplitude, "offset": offset, "source": source, "probe": probe,
-        "n_functions": functions, "n_test": max(20, functions // 10), "calibration": max(20, functions // 10),
-        "points": points, "test_points": points,
+        "space": space, "length": length, "amplitude": amplitude, "offset": offset, "source": source,
+        "probe": probe or "v(out)", "n_functions": functions, "n_test": max(20, functions // 10),
+        "calibration": max(20, functions // 10), "points": points, "test_points": points,
         "aligned": True, "by_function": True, "batch": 50, "sensors": sensors, "members": members, "width": width,
         "depth": depth, "activation": activation, "fourier": fourier, "hard": hard, "steps": steps, "lr": lr,
         "normalise": True, "schedule": "cosine", "grid": "100@0.001", "formula": ode, "start": start,
     }  # fmt: skip
-    study = load(NAME)
+    outputs = _outputs(spice, ode, probe)
     with tempfile.TemporaryDirectory() as folder:
         inputs: dict[str, Path] = {}
         changes["trunk"] = trunk
-        config = _configured(study.presets["cpu"].config, changes, spice, data, drives, t_end, inputs, Path(folder))
+        base = load(NAME).presets["cpu"].config
+        config = _configured(base, changes, spice, data, drives, t_end, inputs, Path(folder))
         arms = ["own", *(["own_fnn", "own_linear", "own_pod"] if control else [])]
         if data is not None and not config.aligned:
             arms = [arm for arm in arms if arm != "own_pod"]
-        place = out or run_path(study, "cpu", config, (seed,), arms, inputs)
-        run = Run.create(place, study, "cpu", config, (seed,), tuple(arms), 1, inputs)
+        runs: dict[str, Run] = {}
+        for name, index in outputs.items():
+            place = out if out is None or len(outputs) == 1 else out / f"output-{index}"
+            if len(outputs) > 1:
+                say(f"\nOutput {name}")
+            chosen = dataclasses.replace(config, output=index)
+            runs[name] = _learnt(chosen, seed, arms, inputs, place, next(iter(runs.values()), None))
+    _store(runs, seed, model)
+    for name, run in runs.items():
+        _tell(run, seed, name if len(runs) > 1 else "")
+    say(f"\nModel: {model}\nNext: wheatstone apply {NAME} predict {model} --input U.csv")
+    return 0
+
+
+def _outputs(spice: Path | None, ode: str, probe: str) -> dict[str, int]:
+    """Name of each output -> its number among the probes, or among the states. Raises UserError."""
+    from wheatstone.domains.electronic.analog.drive import split_probes
+
+    if spice is not None:
+        return {name: index for index, name in enumerate(split_probes(probe or "v(out)"))}
+    if not probe:
+        return {"s": 0}
+    if not ode:
+        raise UserError("deeponet fit: --probe is for --spice and --ode; a file has the labels of one output.")
+    states = ["s", *(f"s{at}" for at in range(2, len(ode.split(";")) + 1))]
+    if unknown := [name for name in split_probes(probe) if name not in states]:
+        raise UserError(f"deeponet fit --probe: no state '{unknown[0]}'. The equations have {', '.join(states)}.")
+    return {name: states.index(name) for name in split_probes(probe)}
+
+
+def _learnt(
+    config: Config, seed: int, arms: Sequence[str], inputs: Mapping[str, Path], out: Path | None, before: Run | None
+) -> Run:
+    """The finished run of one output; `before` has simulated the same circuit."""
+    from wheatstone.bench.engine import InlineEngine, execute_run
+    from wheatstone.bench.files import copy_atomically
+    from wheatstone.bench.place import run_path
+    from wheatstone.bench.progress import follow
+    from wheatstone.bench.registry import load
+    from wheatstone.studies.physical.deeponet.problem import WAVEFORMS
+
+    study = load(NAME)
+    place = out or run_path(study, "cpu", config, (seed,), arms, inputs)
+    run = Run.create(place, study, "cpu", config, (seed,), tuple(arms), 1, inputs)
+    if before is not None and (before.path / WAVEFORMS).is_file() and not (run.path / WAVEFORMS).exists():
+        copy_atomically(before.path / WAVEFORMS, run.path / WAVEFORMS)
     with follow(run) as watch:
         execute_run(run, study, InlineEngine(), watch)
-    record = run.trial("own", seed)
-    copy_atomically(record.file(DEFAULT_MODEL), model)
-    _tell(run, seed, model)
-    return 0
+    return run
+
+
+def _store(runs: Mapping[str, Run], seed: int, model: Path) -> None:
+    """One file of all outputs."""
+    from wheatstone.domains.physics.surrogate import Surrogate, save_operators
+
+    files = {name: run.trial("own", seed).file(DEFAULT_MODEL) for name, run in runs.items()}
+    save_operators(model, {name: Surrogate.load(file) for name, file in files.items()})
 
 
 def _configured(
@@ -210,8 +254,10 @@ def _checked_netlist(path: Path, config: Config, folder: Path) -> Path:
     return whole
 
 
-def _tell(run: Run, seed: int, model: Path) -> None:
+def _tell(run: Run, seed: int, output: str) -> None:
     """How good the surrogate is beside the baselines."""
+    if output:
+        say(f"\nOutput {output}")
     # Not the mean relative error of functions: a rectifier that is driven backwards has outputs of nearly zero.
     say(f"\n{'method':<12} {'RMS error / spread':>18} {'test MSE':>11} {'train MSE':>11} {'R2':>9}")
     for arm in run.arms:
@@ -223,6 +269,8 @@ def _tell(run: Run, seed: int, model: Path) -> None:
     own = run.trial("own", seed).measures() or {}
     if math.isnan(own["r2"]):
         say("\nThe output is the same for every input. Is it the right --probe?")
+    if own["left_out"]:
+        say(f"\nngspice found no answer for {own['left_out']:.0f} of the drives: they were left out.")
     least = min(run.arms, key=lambda arm: (run.trial(arm, seed).measures() or {})["test_mse"])
     if least in ("own_linear", "own_pod"):
         say(f"\n{least} is better here: the operator is close to what linear algebra can do on these inputs.")
@@ -242,110 +290,4 @@ def _tell(run: Run, seed: int, model: Path) -> None:
         f"{own['coverage']:.0%} of the points; spread and error of a function have rank correlation "
         f"{own['spread_error_correlation']:.2f}."
     )
-    say(f"Model: {model}\nReport: {run.path / 'report.html'}")
-    say(f"Next: wheatstone apply {NAME} predict {model} --input U.csv")
-
-
-def predict(
-    model: Path,
-    *,
-    input: Path | None = None,
-    at: Path | None = None,
-    points: Annotated[int, Ge(2)] = 200,
-    level: Annotated[float, Gt(0), Lt(1)] = 0.9,
-    band: bool = False,
-    out: Path | None = None,
-    strict: bool = False,
-) -> int:
-    """Answer new inputs with a trained operator: a table of outputs with calibrated error bars.
-
-    The bars' ends are the columns _low and _high. They hold for inputs that are drawn as those of training were; for
-    others look at the spread of the members.
-
-    Args:
-        model: what `fit` wrote.
-        input: a table of inputs: first column time, each other column one input; or one column, the sensors' values.
-        at: a table of places (one column a coordinate, one row a place) where outputs are wanted.
-        points: even places where no table is given.
-        level: share of an output's points that lie within their error bars, in expectation.
-        band: bars within which that share of the outputs lies everywhere, instead: they are wider.
-        out: where the table of outputs goes; beside the inputs when not given.
-        strict: refuse places and inputs outside what training showed, instead of warning.
-    """
-    import numpy as np
-
-    from wheatstone.domains.physics.surrogate import Surrogate
-    from wheatstone.domains.physics.waveforms import at_sensors, read_waveforms
-
-    if input is None:
-        raise UserError("deeponet predict: give --input TABLE, whose first column is time and each other one an input.")
-    surrogate = Surrogate.load(model)
-    waves = read_waveforms(input)
-    u = at_sensors(waves, surrogate.sensors)
-    if at is not None:
-        y = _places(read_waveforms(at), len(surrogate.box.low))
-    elif len(surrogate.box.low) > 1:
-        raise UserError(
-            f"deeponet predict: {model.name} has {len(surrogate.box.low)} coordinates; give --at PLACES.csv."
-        )
-    else:
-        y = np.linspace(surrogate.box.low[:1], surrogate.box.high[:1], points)
-    doubts = [*_outside(surrogate, y), *surrogate.strangeness(u, waves.names)]
-    if strict and doubts:
-        raise UserError(f"{input.name}: {doubts[0]}. Without --strict this is a warning.")
-    for doubt in doubts[:5]:
-        print(printable(f"warning: {doubt}: the answer may be wrong, and so may its error bars."), file=sys.stderr)
-    answer = surrogate.predict(u, y)
-    # A model with none at all answers without; one that cannot promise this level says so.
-    bars = surrogate.half_width(answer, level, whole=band) if len(surrogate.ratios) else None
-    target = out or input.with_suffix(".out.csv")
-    _write(target, surrogate, y, answer, bars, waves)
-    swing = float(answer.mean.max() - answer.mean.min())
-    width = float(np.nanmean(answer.spread if bars is None else bars)) if swing > 0 else math.nan
-    what = "spread of the members" if bars is None else f"half-width of the {level:.3g} {'band' if band else 'bars'}"
-    say(
-        f"{target}: {len(u)} output{'s' if len(u) > 1 else ''} at {len(y)} places, from {answer.mean.min():.5g} to "
-        f"{answer.mean.max():.5g}"
-        + (f"; mean {what} {width:.2g} ({width / swing:.1%} of that)" if math.isfinite(width) else "")
-    )
-    return 0
-
-
-def _places(table: Waveforms, dim: int) -> Any:
-    """Places from a table."""
-    import numpy as np
-
-    columns = table.values if table.time is None else np.concatenate([table.time[None], table.values])
-    if len(columns) != dim:
-        raise UserError(f"{table.name}: {len(columns)} columns; a place of this operator has {dim} coordinate(s).")
-    return np.ascontiguousarray(columns.T)
-
-
-def _outside(surrogate: Surrogate, y: Any) -> list[str]:
-    """Which places lie outside the domain."""
-    found: list[str] = []
-    box = surrogate.box
-    for column, (low, high, name) in enumerate(zip(box.low, box.high, box.names, strict=True)):
-        slack = 1e-9 * (high - low)
-        bad = (y[:, column] < low - slack) | (y[:, column] > high + slack)
-        if bad.any():
-            found.append(f"{int(bad.sum())} place(s) outside {low:g} <= {name} <= {high:g}, as {y[bad][0, column]:g}")
-    return found
-
-
-def _write(path: Path, surrogate: Surrogate, y: Any, answer: Answer, bars: Any, waves: Waveforms) -> None:
-    from wheatstone.bench.files import write_atomically
-
-    names = [name.split()[0] for name in surrogate.box.names]
-    head, columns = names, [*y.T]
-    for index, name in enumerate(waves.names):
-        title, mean = name if len(waves.names) > 1 else "s", answer.mean[index]
-        shown = {title: mean}
-        if len(surrogate.members) > 1:
-            shown[f"{title}_spread"] = answer.spread[index]
-        if bars is not None:
-            shown |= {f"{title}_low": mean - bars[index], f"{title}_high": mean + bars[index]}
-        head += shown
-        columns += shown.values()
-    rows = (",".join(f"{value:.9g}" for value in row) for row in zip(*columns, strict=True))
-    write_atomically(path, "\n".join([",".join(head), *rows, ""]).encode())
+    say(f"Report: {run.path / 'report.html'}")
