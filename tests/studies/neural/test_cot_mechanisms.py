@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,20 +13,25 @@ import pytest
 import torch
 
 from wheatstone.bench.errors import UserError
+from wheatstone.bench.exhibit import Lines
 from wheatstone.bench.run import Run
+from wheatstone.bench.trial import Trial
 from wheatstone.bench.work import Task as Work
 from wheatstone.bench.work import perform
 from wheatstone.domains.kg.split import composition_split
 from wheatstone.domains.kg.synthetic import random_table
 from wheatstone.domains.step_probes import stage_probes
 from wheatstone.domains.steps import Asked, StepTokens
+from wheatstone.interp.circuit import Circuit
+from wheatstone.learn.sequences import Sequences
 from wheatstone.learn.training import Fitted, Point
-from wheatstone.studies.neural.cot_mechanisms import study, verbs
+from wheatstone.studies.neural.cot_mechanisms import exhibits, study, verbs
 from wheatstone.studies.neural.cot_mechanisms.config import Config
 from wheatstone.studies.neural.cot_mechanisms.experiment import Task, make_task, table_of, times
+from wheatstone.studies.neural.cot_mechanisms.internalise import rows_of_stage
 
 DATA = Path(__file__).parents[2] / "data" / "cot-mechanisms"
-ARMS = ("cot", "no_cot", "b_noise_40", "t_noise_20", "shuffled_bridges", "filler", "some_three_hops")
+ARMS = ("cot", "no_cot", "b_noise_40", "t_noise_20", "shuffled_bridges", "filler", "some_three_hops", "internalised")
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +45,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def task(arm: str, run: Run) -> Task:
-    from wheatstone.bench.trial import Trial
-
     record = run.trial(arm, 0)
     return make_task(Trial(run, record, record.config(study.STUDY), lambda *_: None))
 
@@ -109,11 +113,81 @@ def test_overwriting_the_tests_bridges_changes_no_accuracy(run: Run) -> None:
 
 
 def test_arms_that_write_no_bridge_have_no_bridge_accuracy(run: Run) -> None:
-    for arm in ("no_cot", "filler"):
+    for arm in ("no_cot", "filler", "internalised"):
         found = run.trial(arm, 0).measures() or {}
         assert math.isnan(found["id_bridge"])
         assert math.isnan(found["ood_forced"])
         assert math.isfinite(found["id_accuracy"])
+
+
+def test_a_dropped_bridge_never_comes_back_and_nothing_else_changes(run: Run) -> None:
+    one = task("internalised", run)
+    order = np.random.default_rng(0).random(len(one.split.train))
+    written = [two_hop_answers(rows_of_stage(one, order < share)) for share in (0, 1 / 3, 2 / 3, 1)]
+    assert set(written[0].values()) == {3}  # bridge, answer, end
+    assert set(written[-1].values()) == {2}
+    for before, after in pairwise(written):
+        assert before.keys() == after.keys()
+        assert all(after[question] <= before[question] for question in before)
+        assert sum(after.values()) < sum(before.values())
+    n_two_hop = len(one.split.train)
+    assert n_two_hop / 3 == pytest.approx(sum(steps == 2 for steps in written[1].values()), abs=0.1 * n_two_hop)
+    direct = task("no_cot", run).train
+    assert torch.equal(rows_of_stage(one, order < 1).targets, direct.targets)
+
+
+def two_hop_answers(data: Sequences) -> dict[tuple[int, ...], int]:
+    """Two-hop question -> how many tokens training writes after it."""
+    found: dict[tuple[int, ...], int] = {}
+    for tokens, targets in zip(data.tokens.tolist(), data.targets.tolist(), strict=True):
+        first = next(position for position, target in enumerate(targets) if target >= 0)
+        if first == 2:
+            found[tuple(tokens[:3])] = sum(target >= 0 for target in targets)
+    return found
+
+
+def test_internalising_goes_on_where_it_was_stopped(run: Run, tmp_path: Path) -> None:
+    config = dataclasses.replace(study.SMOKE, steps=4, evaluations=2)
+    made = Run.create(tmp_path / "run", study.STUDY, "smoke", config, (0,), ("internalised",), 1)
+
+    class StoppedError(Exception):
+        pass
+
+    class Stopped(Trial[Config]):
+        def log(self, step: int, **values: float) -> None:
+            super().log(step, **values)
+            if step > 9:  # in the third stage
+                raise StoppedError
+
+    record = made.trial("internalised", 0)
+    first = Stopped(made, record, record.config(study.STUDY), lambda *_: None)
+    with pytest.raises(StoppedError):
+        study.run(first)
+    first.close()
+    perform(made, study.STUDY, Work("internalised", 0), lambda *_: None)
+    broken, whole = made.trial("internalised", 0), run.trial("internalised", 0)
+    assert broken.measures() == pytest.approx(whole.measures(), nan_ok=True)
+    assert broken.artifact("stages") == whole.artifact("stages")
+    steps = [line["step"] for line in broken.metrics()]
+    assert steps == sorted(set(steps)) == [line["step"] for line in whole.metrics()]
+    assert steps[-1] == 4 * 4
+
+
+def test_the_report_says_where_the_bridge_is_held_and_how_learning_went(run: Run) -> None:
+    circuit = Circuit(
+        ("h", "r1", "r2"), 2, 50, {}, {"bridge": [[0.1, 0, 0], [0, 0.95, 0.2], [0, 0.97, 1.0]]}, {}, (), {}, "none"
+    )
+    assert exhibits.sites(circuit) == ("r1, after block 1; r2, after block 2", "0.95; 1.00")
+    assert exhibits.sites(dataclasses.replace(circuit, interchange={"bridge": [[1, 0, 0]] * 3})) == (
+        "h, as it is read",
+        "1.00",
+    )
+    assert exhibits.sites(dataclasses.replace(circuit, interchange={"bridge": [[0, 0, 0]] * 3})) == ("nowhere", "")
+    shown = {one.name: one for one in study.exhibits(run)}
+    dropped = shown["internalised"]
+    assert isinstance(dropped, Lines)
+    assert [mark.at for mark in dropped.marks] == [4, 8, 12]
+    assert dropped.lines[0].x[-1] == 16
 
 
 def test_never_generalising_counts_as_one_step_past_the_end() -> None:

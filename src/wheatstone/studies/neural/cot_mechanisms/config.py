@@ -24,6 +24,8 @@ class Config(Recipe):
     """What is wrong in training: none, the answer (t), the bridge (b), both, or all bridges shuffled."""
     noise: Annotated[float, Ge(0), Le(1)] = 0.0
     """Share of the two-hop training questions that get random steps, a few right by chance (paper: 0.05 to 0.8)."""
+    stages: Annotated[int, Ge(0)] = 0
+    """Stages that drop the bridge from ever more of the training questions, after one that has all; 0: `form` stays."""
     longer: Annotated[float, Gt(0)] = 1.0
     """Times `steps`: how much longer this arm trains."""
     n_entity: Annotated[int, Gt(1)] = 60

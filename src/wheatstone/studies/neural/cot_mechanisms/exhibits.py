@@ -12,8 +12,9 @@ from wheatstone.bench.over_seeds import bars_of, finished_arms, measured, n_seed
 from wheatstone.bench.run import Run
 from wheatstone.bench.verdict import share_interval
 from wheatstone.domains.diagrams.models import trained_network
-from wheatstone.interp.circuit import Circuit
+from wheatstone.interp.circuit import HOLDS_VARIABLE, Circuit
 from wheatstone.interp.pictures import layer_names, state_map
+from wheatstone.learn.kinetics import fit_logistic
 
 CURVES = ("cot", "no_cot", "no_cot_10x", "no_cot_phi_15", "filler", "own_facts", "own_facts_no_cot")
 FAITHFUL = ("cot", "b_noise_40", "t_noise_40", "own_facts")
@@ -48,6 +49,8 @@ CONTROLS = {
     "own_facts_no_cot": "no CoT",
 }
 HOPS = {"cot": "two hops trained", "rotary": "two hops, rotary", "some_three_hops": "some three hops trained"}
+WORTH_A_CURVE = 0.2
+"""Accuracy below which a rise is not told from chance."""
 DIGITS = 3
 """A map is drawn from one seed: more digits than this would only pretend."""
 
@@ -71,6 +74,8 @@ def exhibits(run: Run) -> Sequence[Exhibit]:
         *_bars(run, finished, "noise", "Accuracy by what is wrong in training", NOISE, steps),
         *_bars(run, finished, "three-hops", "Three-hop questions", HOPS, hops),
         _shares(run, finished),
+        *_kinetics(run, finished),
+        *_dropped(run, finished),
         _cost(run, finished),
         *_stages(run, finished),
     ]
@@ -181,6 +186,72 @@ def _shares(run: Run, finished: Sequence[str]) -> Table:
     )
 
 
+def _kinetics(run: Run, finished: Sequence[str]) -> list[Exhibit]:
+    """The logistic curve of ID and OOD accuracy over steps: where it ends, when, how suddenly."""
+    rows: list[tuple[str | float | None, ...]] = []
+    for arm in finished:
+        for pool, title in (("id_accuracy", "ID"), ("ood_accuracy", "OOD")):
+            curves = [list(zip(*run.curves(pool, arm).get(seed, []), strict=True)) for seed in run.seeds]
+            fitted = [fit_logistic(*curve) for curve in curves if curve]
+            known = [one for one in fitted if one is not None]
+            if len(known) < len(run.seeds) or min(one.ceiling for one in known) < WORTH_A_CURVE:
+                continue
+            middle = math.exp(math.fsum(math.log(one.midpoint) for one in known) / len(known))
+            rows.append(
+                (
+                    arm,
+                    title,
+                    round(math.fsum(one.ceiling for one in known) / len(known), DIGITS),
+                    round(middle),
+                    f"{min(one.midpoint for one in known):.0f} to {max(one.midpoint for one in known):.0f}",
+                    round(81 ** (len(known) / math.fsum(one.steepness for one in known)), 2),
+                    round(max(one.rms for one in known), DIGITS),
+                )
+            )
+    if not rows:
+        return []
+    return [
+        Table(
+            "kinetics",
+            "How learning goes: a logistic curve of accuracy over the logarithm of steps, fitted for each seed",
+            ("arm", "questions", "ceiling", "midpoint [steps]", "over seeds", "10 % to 90 %, times", "rms, worst"),
+            rows,
+            f"Means over seeds, of the midpoint the geometric one. Arms whose ceiling stays below {WORTH_A_CURVE:g} in "
+            "some seed show no rise and are left out. With few evaluations in the rise the width is rough.",
+        )
+    ]
+
+
+def _dropped(run: Run, finished: Sequence[str]) -> list[Exhibit]:
+    """What is left of the answers while the bridge is dropped from the training questions."""
+    arm = "internalised"
+    if arm not in finished:
+        return []
+    changes = run.trial(arm, run.seeds[0]).artifact("stages")
+    lines = [
+        dataclasses.replace(curve_line(run, metric, arm, label), arm=None)
+        for metric, label in (
+            ("id_with_bridge", "ID, asked to write the bridge"),
+            ("ood_with_bridge", "OOD, asked to write the bridge"),
+            ("id_accuracy", "ID, answered at once"),
+            ("ood_accuracy", "OOD, answered at once"),
+            ("train_accuracy", "training, answered at once"),
+        )
+    ]
+    return [
+        Lines(
+            "internalised",
+            f"The bridge is dropped from the training questions (share answered right), {n_seeds(run)}",
+            "optimiser steps",
+            "accuracy",
+            lines,
+            y_range=(0, 1.02),
+            caption="At each line the next questions lose their bridge. Means over seeds, bands 95 % t intervals.",
+            marks=tuple(Mark("x", one["begins"], f"{one['dropped']:.0%} dropped") for one in changes[1:]),
+        )
+    ]
+
+
 def _cost(run: Run, finished: Sequence[str]) -> Table:
     """Steps, seconds of training, and accuracies of every arm at the training time that `cot` took."""
     rows: list[tuple[str | float | None, ...]] = []
@@ -215,7 +286,7 @@ def _cost(run: Run, finished: Sequence[str]) -> Table:
 def _stages(run: Run, finished: Sequence[str]) -> list[Exhibit]:
     """Maps of both stages, and those of a model without chain of thought beside them."""
     seed = run.seeds[0]
-    shown: list[Exhibit] = []
+    shown: list[Exhibit] = _places(run, finished)
     for arm in STAGED:
         if arm in finished:
             shown += _maps(run, arm, "stage_one", f"{arm}, stage one (writes the bridge), seed {seed}")
@@ -224,6 +295,45 @@ def _stages(run: Run, finished: Sequence[str]) -> list[Exhibit]:
     if direct is not None:
         shown += _maps(run, direct, "direct", f"{direct} (answers at once), seed {seed}")
     return shown
+
+
+def _places(run: Run, finished: Sequence[str]) -> list[Exhibit]:
+    """Where the bridge is held, by exchange: every position, with the first block from which its state decides."""
+    rows: list[tuple[str | float | None, ...]] = []
+    for arm in finished:
+        for artifact, writes in (("stage_one", "bridge"), ("stage_two", "answer"), ("direct", "answer")):
+            for seed in run.seeds:
+                record = run.trial(arm, seed)
+                circuit = Circuit.from_json(record.artifact(artifact)) if record.has(artifact) else None
+                if circuit is None or not circuit.n:
+                    continue
+                rows.append((arm, str(seed), ", ".join(circuit.labels), writes, circuit.n, *sites(circuit)))
+    if not rows:
+        return []
+    return [
+        Table(
+            "places",
+            "Where the bridge of another question, put in place of its own, decides what is written",
+            ("arm", "seed", "reads", "writes", "n", "bridge held at", "share there"),
+            rows,
+            f"Positions whose exchanged state decides at least {HOLDS_VARIABLE:.0%} of what is written, with the first "
+            "block from which it does. Two stages are a bridge held at r2, where it is written, and read at b. To "
+            "answer at once it has to be held at r1, so that a later block can look up the answer at r2.",
+        )
+    ]
+
+
+def sites(circuit: Circuit) -> tuple[str, str]:
+    """The positions that hold the bridge, each with its first layer, and the share that follows there."""
+    found = circuit.interchange["bridge"]
+    first = [
+        next((layer for layer, row in enumerate(found) if row[position] >= HOLDS_VARIABLE), None)
+        for position in range(len(circuit.labels))
+    ]
+    held = [(label, layer, position) for position, (label, layer) in enumerate(zip(circuit.labels, first, strict=True))]
+    kept = [(label, layer, found[layer][position]) for label, layer, position in held if layer is not None]
+    names = [f"{label}, {'as it is read' if not layer else f'after block {layer}'}" for label, layer, _ in kept]
+    return "; ".join(names) or "nowhere", "; ".join(f"{share:.2f}" for *_, share in kept)
 
 
 def _maps(run: Run, arm: str, artifact: str, heading: str) -> list[Exhibit]:

@@ -80,7 +80,8 @@ MEASURES = {
     "question with another b; best layer; NaN with one block [0, 1]",
     "stage_two_question": "the same for another h or r1, at any position and any layer from 1; the largest [0, 1]",
     "stage_two_interchange": "answers that become those of another bridge when that state at b is exchanged [0, 1]",
-    "stage_one_interchange": "written bridges that become another when the state at r1 is exchanged [0, 1]",
+    "stage_one_interchange": "written bridges that become another when the state at r1 is exchanged: 0 where they are "
+    "looked up at r2, where they are written (table `places` of the report) [0, 1]",
     "direct_interchange": "without chain of thought: answers that become those of another bridge, at r1 [0, 1]",
     "n_probed": "ID questions of the circuit: bridge and answer written right (a whole number)",
 }

@@ -24,11 +24,16 @@ Falsified by  `no_cot`, even at ten times the steps, or `filler` answering OOD q
 
 from __future__ import annotations
 
-from wheatstone.bench.study import Arm, Card, Claim, Preset, Require, Study, Verb
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from wheatstone.bench.study import Arm, Card, Claim, Preset, Require, Study, Together, Verb
+from wheatstone.bench.trial import Trial
 from wheatstone.studies.neural.cot_mechanisms import verbs
 from wheatstone.studies.neural.cot_mechanisms.config import Config
 from wheatstone.studies.neural.cot_mechanisms.exhibits import exhibits
 from wheatstone.studies.neural.cot_mechanisms.experiment import MEASURES, TRIAL
+from wheatstone.studies.neural.cot_mechanisms.internalise import internalise
 
 CARD = Card(
     name="cot-mechanisms",
@@ -36,7 +41,7 @@ CARD = Card(
     title="Why chain of thought generalises: two stages, one look-up each",
     source="Yao et al., 2025, arXiv:2502.04667",
     claim="Trained to write the bridge, a model answers two-hop questions of facts that it never saw in a chain",
-    presets=("smoke", "cpu", "paper"),
+    presets=("smoke", "cpu", "beyond", "paper"),
 )
 
 ARMS = (
@@ -68,6 +73,11 @@ ARMS = (
     Arm("four_layers", "chain of thought with four blocks", {"n_layer": 4}),
     Arm("rotary", "chain of thought with rotary positions, for questions longer than trained", {"positions": "rotary"}),
     Arm("some_three_hops", "chain of thought, one three-hop question for each two facts too", {"three_hop": 0.5}),
+    Arm(
+        "internalised",
+        "the bridge is written at first, then in two thirds, a third and none of the questions: four times the steps",
+        {"form": "direct", "stages": 3},
+    ),
     Arm("own_facts", "chain of thought on the facts of a file, if one is given"),
     Arm("own_facts_no_cot", "the answer alone on the facts of a file", {"form": "direct"}),
 )
@@ -292,7 +302,24 @@ PAPER = Config(
 )
 
 OWN = ("own_facts", "own_facts_no_cot")
-LEFT_OUT = (*OWN, "four_layers", "phi_0_9", "phi_1_8", "rotary", "t_noise_60")
+LEFT_OUT = (*OWN, "four_layers", "phi_0_9", "phi_1_8", "rotary", "t_noise_60", "internalised")
+
+
+def run(trial: Trial[Config]) -> Mapping[str, float]:
+    """One trial: a training, or several on end while the bridge is dropped."""
+    return internalise(trial) if trial.config.stages else TRIAL.run(trial)
+
+
+def run_together(trials: Sequence[Trial[Config]]) -> list[Mapping[str, float]]:
+    """Trainings share their steps; one with stages goes alone."""
+    trained = iter(TRIAL.run_together([trial for trial in trials if not trial.config.stages]))
+    return [internalise(trial) if trial.config.stages else next(trained) for trial in trials]
+
+
+def gain(trials: Sequence[Trial[Config]], workers: int) -> float:
+    """What sharing the steps of the trainings among these trials gains."""
+    return TRIAL.gain([trial for trial in trials if not trial.config.stages], workers)
+
 
 STUDY = Study(
     card=CARD,
@@ -306,6 +333,12 @@ STUDY = Study(
             arms=tuple(arm.name for arm in ARMS if arm.name not in LEFT_OUT),
             about="Every contrast at 60 entities.",
         ),
+        "beyond": Preset(
+            dataclasses.replace(CPU, evaluations=40),
+            seeds=3,
+            arms=("cot", "phi_0_9", "phi_1_8", "internalised"),
+            about="Few questions, evaluations close enough for the kinetics, and the bridge dropped step by step.",
+        ),
         "paper": Preset(
             PAPER,
             seeds=3,
@@ -317,8 +350,8 @@ STUDY = Study(
     measures=MEASURES,
     arms=ARMS,
     claims=CLAIMS,
-    run=TRIAL.run,
-    together=TRIAL.together,
+    run=run,
+    together=Together(run_together, gain),
     exhibits=exhibits,
     verbs=(
         Verb("reason", verbs.reason, broken_input=("broken.tsv",)),
