@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := pyproject.toml constraints.txt
-BENCHMARKS := startup data_generation patching path_patching transcoder_step meta_step deeponet_step throughput throughput_gpu replicas grok_time aqc_objective generation generative_logic abc_evaluations spice_simulations
+BENCHMARKS := startup data_generation coverage patching path_patching transcoder_step meta_step deeponet_step throughput throughput_gpu replicas grok_time aqc_objective generation generative_logic abc_evaluations spice_simulations
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test faults fuzz lint format docs site results bench clean
