@@ -125,6 +125,25 @@ def test_copies_adapt_each_to_its_own_task() -> None:
         assert all(torch.allclose(together[name][task], alone[name], atol=1e-12) for name in alone)
 
 
+def test_each_task_can_have_its_own_start() -> None:
+    """Latents: a shared decoder stays, the vector of each task moves from where it was."""
+    (x, y), _ = tasks()
+    latents = torch.tensor([[0.0, 0.0], [1.0, -1.0], [3.0, 0.5]], dtype=torch.float64)
+
+    def explain(parameters: Parameters, data: Batch) -> Tensor:
+        return (parameters["scale"] * (data[0] @ parameters["latent"]) - data[1]).square().mean()
+
+    scale, inner = torch.tensor(0.7, dtype=torch.float64), InnerLoop(4, 0.1, frozenset({"latent"}))
+    found = adapt_each(explain, {"scale": scale}, (x, y), inner, {"latent": latents})
+    assert torch.equal(found["scale"], scale.expand(3))
+    for task in range(3):
+        now = latents[task]
+        for _ in range(4):
+            residual = scale * (x[task] @ now) - y[task]
+            now = now - 0.1 * 2 * scale * (residual @ x[task]) / len(y[task])
+        assert torch.allclose(found["latent"][task], now, atol=1e-12)
+
+
 def test_what_does_not_move_stays() -> None:
     support, _ = tasks()
     start = parameters_of(MODEL)

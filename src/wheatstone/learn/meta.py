@@ -6,13 +6,15 @@ inner loop is a few calls of `torch.func.grad`, tasks are one `torch.func.vmap`,
 all of it. Support and query are any pytrees of tensors whose first axis is the task.
 
     maml         the gradient of the query loss through the inner steps, second derivatives included
-    anil         the same, but only the named parameters move in the inner loop (usually the last layer)
+    anil         the same, but only the named parameters move in the inner loop: the last layer, or a context vector
+                 that modulates the rest (CAVIA; its start is then learnt too, which is a bias)
     first_order  the query gradient at the adapted parameters, the inner steps taken as constants
     reptile      where the inner steps lead, with one more step on the query set, over the learning rate
 
 Source  Finn, Abbeel, Levine, ICML 2017, arXiv:1703.03400 (MAML and its first-order form); Nichol, Achiam, Schulman,
-        arXiv:1803.02999 (Reptile); Raghu et al., ICLR 2020, arXiv:1909.09157 (ANIL). The last step of Reptile on the
-        query set is ours: it then uses the same points as the others, as often.
+        arXiv:1803.02999 (Reptile); Raghu et al., ICLR 2020, arXiv:1909.09157 (ANIL); Zintgraf et al., ICML 2019,
+        arXiv:1810.03642 (CAVIA). The last step of Reptile on the query set is ours: it then uses the same points as
+        the others, as often.
 """
 
 from __future__ import annotations
@@ -84,15 +86,22 @@ def adapt(loss: Loss, parameters: Parameters, support: Any, inner: InnerLoop) ->
     return adapted
 
 
-def adapt_each(loss: Loss, parameters: Parameters, support: Any, inner: InnerLoop) -> dict[str, Tensor]:
-    """One adapted copy for each task: every parameter gets a first axis `task`. Nothing is kept for a gradient."""
-    held = {name: value.detach() for name, value in parameters.items()}
+def adapt_each(
+    loss: Loss, parameters: Parameters, support: Any, inner: InnerLoop, starts: Parameters | None = None
+) -> dict[str, Tensor]:
+    """One adapted copy for each task: every parameter gets a first axis `task`. Nothing is kept for a gradient.
 
-    def of_one(task: Any) -> dict[str, Tensor]:
-        return adapt(loss, held, task, inner)
+    `starts` are parameters that begin elsewhere in each task and have that axis already: latents that an encoder found
+    for each task, say, while `inner.moving` names them alone and the decoder in `parameters` stays.
+    """
+    held = {name: value.detach() for name, value in parameters.items()}
+    own = {name: value.detach() for name, value in (starts or {}).items()}
+
+    def of_one(begin: dict[str, Tensor], task: Any) -> dict[str, Tensor]:
+        return adapt(loss, {**held, **begin}, task, inner)
 
     with torch.no_grad():
-        return vmap(of_one)(support)
+        return vmap(of_one)(own, support)
 
 
 def meta_gradient(
