@@ -49,6 +49,24 @@ def test_its_jacobian_is_hamiltonian_and_that_of_a_plain_field_is_not() -> None:
         assert (abs(float(j.trace())) < 1e-12) is is_hamiltonian
 
 
+def test_a_context_starts_as_nothing_and_then_bends_the_field() -> None:
+    cfg, x = GraphConfig(width=12, layers=2, context=3), states(3)
+    ones = torch.ones(3, dtype=torch.float64)
+    for kind in (GraphHamiltonian, GraphField):
+        net = kind(cfg, torch.Generator().manual_seed(0)).double()
+        assert torch.equal(net(x, ones), network(kind)(x, ones))
+        with torch.no_grad():
+            net.context.copy_(torch.tensor([0.4, -0.7, 1.1]))
+        assert not torch.allclose(net(x, ones), network(kind)(x, ones), atol=1e-3)
+        assert {"context", "modulate.weight"} <= net.used(1)
+    net = GraphHamiltonian(cfg, torch.Generator().manual_seed(0)).double()
+    with torch.no_grad():
+        net.context.copy_(torch.tensor([0.4, -0.7, 1.1]))
+    x = x.requires_grad_()
+    (slope,) = torch.autograd.grad(net.energy(x, ones).sum(), x)
+    assert torch.allclose(net(x, ones), torch.cat([slope[..., 2:], -slope[..., :2]], -1), atol=1e-12)
+
+
 def test_particles_are_exchangeable() -> None:
     for kind in (GraphHamiltonian, GraphField):
         net, x, order = network(kind), states(3), [2, 0, 1]

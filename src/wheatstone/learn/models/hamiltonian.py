@@ -14,11 +14,13 @@ it piecewise constant. The readout has no bias: an additive constant of an energ
 
 Source  Greydanus, Dzamba, Yosinski, NeurIPS 2019, arXiv:1906.01563 (Hamiltonian networks); Song, Jeong, ICLR 2024,
         arXiv:2212.01168 (a graph network for several systems). A convolution that averages over a complete graph with
-        self-loops would make all particles equal after one layer, so messages here depend on the pair.
+        self-loops would make all particles equal after one layer, so messages here depend on the pair. The context
+        is that of Zintgraf et al., ICML 2019, arXiv:1810.03642, section 3, at every layer instead of the first.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -39,6 +41,9 @@ class GraphConfig:
     width: int = 64
     layers: int = 2
     """Rounds of messages after the embedding."""
+    context: int = 0
+    """Numbers that describe the system at hand: they shift the features of every layer. They start at zero and are
+    all that adapts in modulation-based meta-learning; 0 is a network without them."""
 
 
 class _Round(nn.Module):
@@ -61,6 +66,15 @@ class GraphNetwork(nn.Module):
         self.embed = _linear(D_STATE, cfg.width, init)
         self.rounds = nn.ModuleList([_Round(cfg.width, init) for _ in range(cfg.layers)])
         self.readout = _linear(cfg.width, d_out, init, bias=False)
+        if cfg.context:
+            self.context = nn.Parameter(torch.zeros(cfg.context))
+            self.modulate = _linear(cfg.context, cfg.width * (cfg.layers + 1), init, bias=False)
+
+    def _shifts(self) -> Sequence[Tensor | None]:
+        """What the context adds to the features [width] of each layer."""
+        if not self.cfg.context:
+            return [None] * (self.cfg.layers + 1)
+        return self.modulate(self.context).reshape(self.cfg.layers + 1, self.cfg.width).unbind()
 
     def _parts(self) -> list[_Round]:
         return cast("list[_Round]", list(self.rounds))
@@ -78,11 +92,12 @@ class GraphNetwork(nn.Module):
 
     def _passed(self, x: Tensor, present: Tensor) -> tuple[list[Tensor], list[Tensor | None]]:
         """Node features, and the messages [..., receiver, sender, width] of each layer (None for a single node)."""
-        h = torch.tanh(self.embed(x))
+        shifts = self._shifts()
+        h = torch.tanh(_plus(self.embed(x), shifts[0]))
         layers, messages = [h], list[Tensor | None]()
         pairs = _pairs(x, present) if x.shape[-2] > 1 else present
-        for part in self._parts():
-            change, message = part.update(h), None
+        for part, shift in zip(self._parts(), shifts[1:], strict=True):
+            change, message = _plus(part.update(h), shift), None
             if x.shape[-2] > 1:
                 message = torch.tanh(part.receive(h)[..., :, None, :] + part.send(h)[..., None, :, :])
                 change = change + part.gather((message * pairs).sum(-2))
@@ -140,6 +155,10 @@ class GraphField(GraphNetwork):
     ) -> Float[Tensor, "*batch particle 4"]:
         """Time derivatives (dq/dt, dp/dt); values along padded axes mean nothing."""
         return self.nodes(x, present)
+
+
+def _plus(features: Tensor, shift: Tensor | None) -> Tensor:
+    return features if shift is None else features + shift
 
 
 def _pairs(x: Tensor, present: Tensor) -> Tensor:
