@@ -7,6 +7,7 @@ Henon-Heiles system also the size of its cubic term: drawn anew for every task, 
     pendulum         U = 1 - cos x, below the separatrix
     henon-heiles     U = (x^2 + y^2) / 2 + l (x^2 y - y^3 / 3), below the escape energy 1 / (6 l^2)
     magnetic-mirror  U = (r + r z^2 / 2 - r^3 / 8)^2 / 2, in the half plane (r, z): a charge in a magnetic bottle
+    damped-pendulum  the pendulum with dp/dt = -dU/dq - 0.2 p: no Hamiltonian system, to show what breaks
     two-body         U = -1 / |q1 - q2|, bound orbits of small eccentricity
     three-body       U = -sum over pairs 1 / |qi - qj|, near the rotating equilateral triangle
 
@@ -48,6 +49,13 @@ class HamiltonianSystem:
     """Draws an initial (q, p), which may turn out not to stay bounded."""
     reach: float = 4.0
     """An orbit is lost when a coordinate leaves [-reach, reach]."""
+    friction: float = 0.0
+    """Rate at which momenta are lost besides: dp/dt = force - friction p. Then nothing is conserved."""
+
+    def pull(self, q: Array, p: Array, constants: Constants) -> Array:
+        """dp/dt, of the shape of q."""
+        force = self.force(q, constants)
+        return force - self.friction * p if self.friction else force
 
     def energy(self, q: Array, p: Array, constants: Constants = FIXED) -> Array:
         """Kinetic and potential energy [...] of states [..., particle, axis]."""
@@ -204,11 +212,11 @@ def _ring(n: int) -> Callable[[np.random.Generator, Constants], tuple[Array, Arr
 
 def _one_particle(
     name: str, potential: Callable[[Array, Constants], Array], force: Callable[[Array, Constants], Array], box: object,
-    low: float, high: float, reach: float,
+    low: float, high: float, reach: float, friction: float = 0.0,
 ) -> HamiltonianSystem:  # fmt: skip
     sides = np.asarray(box, np.float64)
     return HamiltonianSystem(
-        name, 1, len(sides), potential, force, _shell(potential, len(sides), sides, low, high), reach
+        name, 1, len(sides), potential, force, _shell(potential, len(sides), sides, low, high), reach, friction
     )
 
 
@@ -219,6 +227,7 @@ SYSTEMS: Mapping[str, HamiltonianSystem] = {
         _one_particle("pendulum", _pendulum, _pendulum_force, [(-1.5, 1.5)], 0.05, 0.8, math.pi),
         _one_particle("henon-heiles", _henon_heiles, _henon_heiles_force, [(-0.5, 0.5)] * 2, 0.03, 0.15, 2.0),
         _one_particle("magnetic-mirror", _mirror, _mirror_force, [(0.2, 0.8), (-0.6, 0.6)], 0.05, 0.3, 2.0),
+        _one_particle("damped-pendulum", _pendulum, _pendulum_force, [(-1.5, 1.5)], 0.05, 0.8, math.pi, 0.2),
         HamiltonianSystem("two-body", 2, 2, _gravity, _gravity_force, _ring(2), 4.0),
         HamiltonianSystem("three-body", 3, 2, _gravity, _gravity_force, _ring(3), 4.0),
     )
