@@ -13,6 +13,7 @@ from tests.fuzz.model_files import model_readers
 
 from wheatstone.bench.errors import UserError
 from wheatstone.domains.causal.formats import read_graph
+from wheatstone.domains.causal.graphoid import graphoid, parse_independencies
 from wheatstone.domains.causal.graphs import Edge, graph_of
 from wheatstone.domains.causal.rules import closure, parse_goals, parse_rules
 from wheatstone.domains.causal.text import parse_premise, parse_questions
@@ -107,6 +108,13 @@ def _words(data: bytes, _folder: Path) -> None:
             read(text, "text")
 
 
+def _independencies(data: bytes, _folder: Path) -> None:
+    stated = [one.claim for one in parse_independencies(data.decode("utf-8", errors="replace"), "text")]
+    for claim in stated:
+        if sum(map(len, claim)) < 6:
+            assert graphoid([claim], "text").holds(claim)
+
+
 def _rules(data: bytes, _folder: Path) -> None:
     text, graph = data.decode("utf-8", errors="replace"), graph_of([Edge("x", "y"), Edge("z", "y")], "g")
     rules = parse_rules(text, "rules")
@@ -144,6 +152,7 @@ def family_readers() -> dict[str, tuple[Callable[[bytes, Path], object], list[by
         "causes-bif": (_file("g.bif", read_graph), [BIF]),
         "causes-dagitty": (_file("g.dag", read_graph), [DAGITTY]),
         "causal-rules": (_rules, [RULES, b'likes(X, y) :- node(X).\nq("x").\n']),
+        "independencies": (_independencies, [b'a, b _||_ c | d\n# x\n"e f" _||_ a\n']),
         "causal-words": (
             _words,
             [b'A causes B. "C D" causes B. Are A and "C D" d-separated given {B}?', b"Does A cause B?"],

@@ -304,6 +304,34 @@ def test_check_proves_what_follows_from_rules_of_your_own(
     assert "no model was taught the rules of" in capsys.readouterr().err
 
 
+def test_derive_proves_independencies_from_statements_and_from_a_graph(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stated, questions, out = tmp_path / "i.txt", tmp_path / "q.txt", tmp_path / "out.json"
+    stated.write_text("a _||_ b\na _||_ c, d | b\n", encoding="utf-8")
+    questions.write_text("c, b _||_ a\nb _||_ c\n", encoding="utf-8")
+    assert apply("derive", str(stated), "--questions", str(questions), "--out", str(out)) == 0
+    said = capsys.readouterr().out
+    assert "b, c _||_ a  yes" in said or "a _||_ b, c  yes" in said
+    assert "by contraction from a _||_ b and a _||_ c | b" in said
+    assert "b _||_ c  no, it does not follow" in said
+    rows = json.loads(out.read_text(encoding="utf-8"))
+    assert [(row["follows"], len(row["proof"])) for row in rows] == [(True, 4), (False, 0)]
+    graph = tmp_path / "g.dot"
+    graph.write_text("digraph { a -> b -> c }", encoding="utf-8")
+    assert apply("derive", str(graph)) == 0
+    assert "stated  a _||_ c | b" in capsys.readouterr().out
+    graph.write_text("digraph { a -> b -> c; a -> c }", encoding="utf-8")
+    assert apply("derive", str(graph)) == 2
+    assert "every two nodes are joined" in capsys.readouterr().err
+    graph.write_text(f"digraph {{ {' -> '.join(f'n{i}' for i in range(12))} }}", encoding="utf-8")
+    assert apply("derive", str(graph)) == 2
+    assert f"{graph}: 12 nodes; the axioms are followed for at most 9" in capsys.readouterr().err
+    questions.write_text("a _||_ e\n", encoding="utf-8")
+    assert apply("derive", str(stated), "--questions", str(questions)) == 2
+    assert f"{questions}:1 field 'second': no variable 'e' in what is stated" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from wheatstone.bench.errors import Fault, InputError, UserError, did_you_mean
+from wheatstone.domains.causal.derivation import steps_to
 from wheatstone.domains.causal.graphs import LISTED, CausalGraph
 
 GIVEN = {"parent": 2, "node": 1}
@@ -107,18 +108,7 @@ class Closure:
 
     def proof(self, fact: Fact) -> list[Step]:
         """Every step that the fact needs, premises first and none twice. Raises KeyError where it does not follow."""
-        found: dict[Fact, Step] = {}
-        waiting = [(fact, False)]
-        while waiting:
-            one, is_ready = waiting.pop()
-            if one in found:
-                continue
-            if is_ready:
-                found[one] = self.steps[one]
-            else:
-                waiting.append((one, True))
-                waiting += [(premise, False) for premise in reversed(self.steps[one].premises)]
-        return list(found.values())
+        return [self.steps[one] for one in steps_to(fact, lambda one: self.steps[one].premises)]
 
 
 def parse_rules(text: str, file: str) -> list[Rule]:

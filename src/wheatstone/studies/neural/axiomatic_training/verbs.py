@@ -1,4 +1,4 @@
-"""`wheatstone apply axiomatic-training ask` and `check`: the oracle, and a trained model beside it, on your graph."""
+"""`wheatstone apply axiomatic-training`: ask, check, derive. Oracles on your graph, and a trained model beside them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,14 @@ from wheatstone.bench.shape import check as check_shape
 from wheatstone.bench.shown import say
 from wheatstone.domains.causal.axioms import AxiomName
 from wheatstone.domains.causal.formats import read_graph, read_text
+from wheatstone.domains.causal.graphoid import (
+    MOST_VARIABLES,
+    Extra,
+    check_known,
+    graphoid,
+    local_markov,
+    parse_independencies,
+)
 from wheatstone.domains.causal.graphs import Answer, CausalGraph, Question, graph_of
 from wheatstone.domains.causal.rules import closure, parse_goals, parse_rules
 from wheatstone.domains.causal.text import parse_premise, parse_questions
@@ -151,6 +159,63 @@ def _prove(graph: CausalGraph, rules: Path, questions: Path | None, most: int, o
         ]
         write_json(out, rows)
         say(f"Written: {out}")
+
+
+def derive(
+    statements: Path,
+    *,
+    questions: Path | None = None,
+    intersection: bool = False,
+    composition: bool = False,
+    most: Annotated[int, Ge(1), Le(10_000)] = 40,
+    out: Path | None = None,
+) -> int:
+    """What follows from independencies by the graphoid axioms, each with its proof.
+
+    Args:
+        statements: a statement a line, as "A, B _||_ C | D" (.txt); or a causal graph (.dot, .gv, .dag, .dagitty, .csv,
+            .tsv, .bif), which states of each node that its parents shield it from all before it.
+        questions: statements that may follow; when not given, all that follows about single variables is shown.
+        intersection: use this axiom too, which needs a distribution without zeros.
+        composition: use this axiom too, which holds of graphs and of Gaussians.
+        most: statements that are shown when no file of questions is given.
+        out: a JSON file for the answers with their proofs.
+    """
+    place = str(statements)
+    if statements.name.removesuffix(".gz").endswith(".txt"):
+        stated = [one.claim for one in parse_independencies(read_text(statements), place)]
+    else:
+        graph = read_graph(statements)
+        if len(graph.names) > MOST_VARIABLES:
+            text = f"{len(graph.names)} nodes; the axioms are followed for at most {MOST_VARIABLES}"
+            raise UserError(f"{place}: {text}. 'check' answers d-separation in graphs of any size.")
+        stated = local_markov(graph)
+        if not stated:
+            raise UserError(f"{place}: every two nodes are joined by an edge, so that no independence holds.")
+        say("\n".join(f"stated  {claim}" for claim in stated))
+    axioms: dict[Extra, bool] = {"intersection": intersection, "composition": composition}
+    found = graphoid(stated, place, [name for name, is_used in axioms.items() if is_used])
+    many = f"{len(stated)} statement{'s' if len(stated) > 1 else ''} about {len(found.names)} variables"
+    say(f"{place}: {many}; with what follows {len(found.steps)}")
+    rows: list[dict[str, object]] = []
+    if questions is None:
+        asked = found.pairs()[:most]
+    else:
+        read = parse_independencies(read_text(questions), str(questions))
+        check_known(read, found.names, str(questions))
+        asked = [one.claim for one in read]
+    for claim in asked:
+        proof = found.proof(claim) if found.holds(claim) else []
+        if questions is None:
+            say(str(proof[-1]))
+        else:
+            say(f"{claim}  {'yes' if proof else 'no, it does not follow'}")
+            say("\n".join(f"    {step}" for step in proof))
+        rows.append({"question": str(claim), "follows": bool(proof), "proof": [str(step) for step in proof]})
+    if out is not None:
+        write_json(out, rows)
+        say(f"Written: {out}")
+    return 0
 
 
 def _pairs(graph: CausalGraph, most: int) -> list[Question]:
