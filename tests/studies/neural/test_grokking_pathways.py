@@ -15,6 +15,7 @@ from scipy.stats import spearmanr
 from transformers import OlmoeConfig, OlmoeForCausalLM
 
 from wheatstone.bench.errors import UserError
+from wheatstone.bench.exhibit import Heatmap, Lines, Table
 from wheatstone.bench.run import Run
 from wheatstone.bench.trial import Trial
 from wheatstone.bench.work import Task as Work
@@ -26,7 +27,16 @@ from wheatstone.learn.training import Point
 from wheatstone.studies.neural.grokking_pathways import domains, study, verbs
 from wheatstone.studies.neural.grokking_pathways.config import Config
 from wheatstone.studies.neural.grokking_pathways.domains import DOMAINS, make_task
-from wheatstone.studies.neural.grokking_pathways.experiment import MONITORS, embeddings, observe, of_domain, prepare
+from wheatstone.studies.neural.grokking_pathways.experiment import (
+    MONITORS,
+    embeddings,
+    observe,
+    of_domain,
+    prepare,
+    questions_at,
+)
+from wheatstone.studies.neural.grokking_pathways.samples import asynchrony, settled
+from wheatstone.studies.neural.grokking_pathways.when import Stop, stopped
 
 DATA = Path(__file__).parents[2] / "data" / "grokking-pathways"
 
@@ -153,7 +163,94 @@ def test_the_random_domain_is_not_generalised_and_a_run_shows_all_exhibits(run: 
     assert set(found) == set(study.STUDY.measures)
     names = [one.name for one in study.exhibits(run)]
     assert names[:4] == ["monitors-two-hop", "monitors-addition", "monitors-comparison", "monitors-noise"]
-    assert {"tellers", "distance-and-test", "lags", "stops", "layers-related", "arms", "drops"} < set(names)
+    shown = {one.name: one for one in study.exhibits(run)}
+    assert {"tellers", "distance-and-test", "lags", "layers-related", "arms", "drops", "depth-learned"} < set(shown)
+    assert len(shown) == len(names)
+    record = run.trial("learned", 0)
+    curves = shown["monitors-two-hop"]
+    assert isinstance(curves, Lines)
+    share = next(line for line in curves.lines if line.label.startswith("training loss"))
+    losses = [value for _, value in record.curve("loss_two_hop")]
+    np.testing.assert_allclose(share.y, np.array(losses) / losses[0])
+    depth = shown["depth-learned"]
+    assert isinstance(depth, Lines)
+    assert [line.label for line in depth.lines] == ["layer 1", "layer 2"]
+    ends = [line.y[-1] for line in depth.lines]
+    np.testing.assert_allclose(ends, record.artifact("layers")["two_hop"]["related"])
+
+
+def test_single_questions_are_kept_and_add_up_to_the_accuracies(run: Run) -> None:
+    record = run.trial("learned", 0)
+    probes = make_task(trial(run)).probes
+    for row in record.metrics():
+        kept = record.tensors(questions_at(int(row["step"])))
+        for name in DOMAINS:
+            assert kept[f"train_{name}"].float().mean().item() == pytest.approx(row[f"train_{name}"])
+            assert kept[f"test_{name}"].float().mean().item() == pytest.approx(row[f"test_{name}"])
+    assert kept["routes"].shape == (len(probes["two_hop"].train), 2, 4)
+    keys, test_keys = record.artifact("keys")["two_hop"]
+    one, other = probes["two_hop"].related.T
+    assert np.array_equal(np.array(keys)[one], np.array(keys)[other])
+    needed = {
+        (*prompt[2:], answer): key
+        for prompt, answer, key in zip(
+            probes["two_hop"].train.tolist(), probes["two_hop"].train_answers.tolist(), keys, strict=True
+        )
+    }
+    for prompt, answer, key in zip(
+        probes["two_hop"].test.tolist(), probes["two_hop"].test_answers.tolist(), test_keys, strict=True
+    ):
+        assert needed.get((*prompt[2:], answer), key) == key
+    shown = {one.name: one for one in study.exhibits(run)}
+    after = shown["routes-after"]
+    assert isinstance(after, Heatmap)
+    assert after.x == ("1.1", "1.2", "1.3", "1.4", "2.1", "2.2", "2.3", "2.4")
+    weights = np.array(after.values).reshape(len(after.y), 2, 4)
+    np.testing.assert_allclose(weights.sum(-1), 1.0, atol=0.03)
+    table = shown["by-question"]
+    assert isinstance(table, Table)
+    assert {row[0] for row in table.rows} == {"two hops", "addition", "comparison", "random answers"}
+
+
+def test_pairs_of_one_token_need_different_last_steps(run: Run) -> None:
+    for name, probes in make_task(trial(run)).probes.items():
+        one, other = probes.same_token.T
+        assert len(one) > 10, name
+        assert torch.equal(probes.train[one, -1], probes.train[other, -1])
+        assert (probes.keys[one] != probes.keys[other]).all()
+
+
+def test_a_question_counts_from_where_it_stays_right() -> None:
+    right = np.array([[1, 0, 0, 1], [0, 1, 0, 1], [1, 1, 0, 1], [1, 1, 0, 1]], bool)
+    assert settled(right).tolist() == [2, 1, 4, 0]
+
+
+def test_quarters_are_matched_by_what_their_questions_need() -> None:
+    steps = list(range(0, 1000, 100))
+    keys = np.arange(40) // 10  # four last steps, memorised one after the other at 0, 100, 200, 300
+
+    def learnt_at(times: np.ndarray) -> np.ndarray:
+        return np.array([[step >= time for time in times] for step in steps])
+
+    train = learnt_at(100 * keys)
+    for order, correlation in (([0, 1, 2, 3], 1.0), ([3, 2, 1, 0], -1.0)):
+        found = asynchrony(steps, train, learnt_at(500 + 100 * np.array(order)[keys]), keys, keys)
+        assert [one.memorised for one in found.matches] == [0, 100, 200, 300]
+        assert [one.generalised for one in found.matches] == [500 + 100 * at for at in order]
+        assert [one.similarity for one in found.matches] == [1.0] * 4
+        assert found.correlation == pytest.approx(correlation)
+        assert (found.similarity, found.never_memorised, found.never_generalised) == (0.25, 0.0, 0.0)
+    never = asynchrony(steps, train, np.zeros((10, 40), bool), keys, keys)
+    assert (never.matches, never.never_generalised) == ((), 1.0)
+    assert math.isnan(never.correlation)
+
+
+def test_a_monitor_stops_where_it_is_not_bettered() -> None:
+    distance, test = [0.9, 0.5, 0.6, 0.7, 0.6, 0.1], [0.1, 0.4, 0.5, 0.6, 0.7, 0.9]
+    rows = [{"step": 10 * i, "distance_x": d, "test_x": t} for i, (d, t) in enumerate(zip(distance, test, strict=True))]
+    assert stopped(rows, "x", "distance", -1.0, 3) == Stop(10, 0.4, 0.9)
+    assert stopped(rows, "x", "distance", -1.0, 6) == Stop(50, 0.9, 0.9)
+    assert stopped(rows, "x", "distance", 1.0, 2) == Stop(0, 0.1, 0.9)
 
 
 def test_what_is_observed_does_not_depend_on_the_company_of_a_question(run: Run) -> None:

@@ -42,12 +42,13 @@ class Questions:
     train_answers: Ints
     test: Ints
     test_answers: Ints
-    keys: tuple[tuple[int, ...], ...]
-    """Of the training questions: those with one key need the same last step (of the noise, have the same answer)."""
     facts: Ints
     """[fact, 2] what is trained beside the questions, with its answers."""
     fact_answers: Ints
     n_token: int
+    told_by: tuple[int, ...] = ()
+    """Positions of a prompt that say what its last step is: questions which agree there and in the answer are related
+    (of addition: the same sum; of the noise: the same answer)."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,12 @@ class Probes:
     """[pair, 2] of `train`: the same last step."""
     unrelated: Ints
     """[pair, 2] of `train`, any two."""
+    same_token: Ints
+    """[pair, 2] of `train`: the same last token, where routers are read, but not related."""
+    keys: Ints
+    """[train question]: related questions have the same number."""
+    test_keys: Ints
+    """[test question]: the same numbers."""
 
 
 @dataclass(frozen=True)
@@ -97,21 +104,36 @@ def make_task(trial: Trial[Config]) -> Task:
 
 
 def _probes(one: Questions, offset: int, config: Config, rng: np.random.Generator) -> Probes:
-    probed = _in_groups(one.keys, config.probe, rng)
+    columns = list(one.told_by)
+    known = np.column_stack([one.train[:, columns], one.train_answers])
+    asked_of = np.column_stack([one.test[:, columns], one.test_answers])
+    keys = np.unique(np.concatenate([known, asked_of]), axis=0, return_inverse=True)[1].reshape(-1)
+    probed = _in_groups(keys[: len(known)].tolist(), config.probe, rng)
     asked = np.sort(rng.permutation(len(one.test))[: config.asked])
+    train, of_train = one.train[probed], keys[probed]
     return Probes(
-        torch.from_numpy(one.train[probed] + offset),
+        torch.from_numpy(train + offset),
         torch.from_numpy(one.train_answers[probed] + offset),
         torch.from_numpy(one.test[asked] + offset),
         torch.from_numpy(one.test_answers[asked] + offset),
-        related_pairs([one.keys[row] for row in probed], config.pairs, rng),
+        related_pairs(of_train.tolist(), config.pairs, rng),
         random_pairs(len(probed), config.pairs, rng),
+        _same_token(train[:, -1], of_train, config.pairs, rng),
+        of_train,
+        keys[len(known) + asked],
     )
 
 
-def _in_groups(keys: Sequence[tuple[int, ...]], count: int, rng: np.random.Generator) -> Ints:
+def _same_token(tokens: Ints, keys: Ints, count: int, rng: np.random.Generator) -> Ints:
+    """[pair 2]: rows with one token and two keys, all pairs of them or `count`."""
+    pairs = related_pairs(tokens.tolist(), len(tokens) ** 2, rng)
+    pairs = pairs[keys[pairs[:, 0]] != keys[pairs[:, 1]]]
+    return pairs[np.sort(rng.permutation(len(pairs))[:count])]
+
+
+def _in_groups(keys: Sequence[int], count: int, rng: np.random.Generator) -> Ints:
     """Rows of `count` questions at most: of keys in random order a few questions each, so that many are related."""
-    rows: dict[tuple[int, ...], list[int]] = {}
+    rows: dict[int, list[int]] = {}
     for row in rng.permutation(len(keys)).tolist():
         rows.setdefault(keys[row], []).append(row)
     chosen: list[int] = []
@@ -130,17 +152,16 @@ def two_hop(config: Config, trial: Trial[Config]) -> Questions:
     )
     token = np.array([0, n, n])
     train, test = (pool.questions.astype(np.int64) + token for pool in (split.train, split.test_id))
-    keys = zip(split.train.r2.tolist(), split.train.tail.tolist(), strict=True)
     facts = split.atomic.astype(np.int64)
     return Questions(
         train,
         split.train.tail.astype(np.int64),
         test,
         split.test_id.tail.astype(np.int64),
-        tuple(keys),
         facts[:, :2] + token[:2],
         facts[:, 2],
         n + r,
+        told_by=(2,),
     )
 
 
@@ -150,9 +171,7 @@ def addition(config: Config, trial: Trial[Config]) -> Questions:
     a, b = np.divmod(trial.rng("table").permutation(p * p), p)
     prompts, sums = np.stack([a, b, np.full_like(a, p)], axis=1), (a + b) % p
     cut = round(config.table_share * len(sums))
-    return Questions(
-        prompts[:cut], sums[:cut], prompts[cut:], sums[cut:], tuple((s,) for s in sums[:cut].tolist()), *_none(2), p + 1
-    )
+    return Questions(prompts[:cut], sums[:cut], prompts[cut:], sums[cut:], *_none(2), p + 1)
 
 
 def comparison(config: Config, trial: Trial[Config]) -> Questions:
@@ -175,10 +194,10 @@ def comparison(config: Config, trial: Trial[Config]) -> Questions:
         train_answers,
         test,
         test_answers,
-        tuple((attribute, sign) for attribute, sign in split.train[:, [0, 3]].tolist()),
         facts[:, :2] + np.array([0, n]),
         n + N_ATTRIBUTE + facts[:, 2],
         label + 3,
+        told_by=(0,),
     )
 
 
@@ -189,10 +208,7 @@ def noise(config: Config, trial: Trial[Config]) -> Questions:
     prompts = np.stack([x, y, np.full_like(x, NOISE_NAMES)], axis=1)
     drawn = NOISE_NAMES + 1 + rng.integers(NOISE_ANSWERS, size=len(prompts))
     cut = min(config.n_noise, len(prompts) - 1)
-    keys = tuple((z,) for z in drawn[:cut].tolist())
-    return Questions(
-        prompts[:cut], drawn[:cut], prompts[cut:], drawn[cut:], keys, *_none(2), NOISE_NAMES + 1 + NOISE_ANSWERS
-    )
+    return Questions(prompts[:cut], drawn[:cut], prompts[cut:], drawn[cut:], *_none(2), NOISE_NAMES + 1 + NOISE_ANSWERS)
 
 
 def _none(width: int) -> tuple[Ints, Ints]:

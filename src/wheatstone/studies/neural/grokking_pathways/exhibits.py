@@ -18,19 +18,22 @@ from wheatstone.bench.exhibit import (
     ScatterSeries,
     Table,
     curve_line,
+    mean_line,
 )
 from wheatstone.bench.over_seeds import bars_of, finished_arms, measured, n_seeds, spread
 from wheatstone.bench.run import Run
 from wheatstone.studies.neural.grokking_pathways.domains import DOMAINS
+from wheatstone.studies.neural.grokking_pathways.experiment import ROUTES, questions_at
+from wheatstone.studies.neural.grokking_pathways.when import MAIN, NAMES, by_question, generalised, lags, stops
 
-NAMES = {"two_hop": "two hops", "addition": "addition", "comparison": "comparison", "noise": "random answers"}
 CURVES = {
     "train": "training accuracy",
     "test": "test accuracy",
     "distance": "distance, related",
+    "same_token": "distance, same last token",
     "unrelated": "distance, any two",
     "consistency": "consistency",
-    "centred": "consistency, centred rows",
+    "entropy": "expert use",
 }
 TELLERS = {
     "by_distance": "distance, related",
@@ -58,7 +61,8 @@ DROPS = {
     "drop_addition": "addition",
     "drop_noise": "random",
 }
-MAIN = "learned"
+DEEP = "six_layers"
+N_ROUTES = 8
 DIGITS = 3
 """A map or a point is drawn from one seed: more digits than this would only pretend."""
 
@@ -69,26 +73,37 @@ def exhibits(run: Run) -> Sequence[Exhibit]:
     shown: list[Exhibit] = []
     if MAIN in finished:
         shown += [_curves(run, domain) for domain in DOMAINS]
-        shown += [_tellers(run), _beside(run), _certain(run), _points(run), _lags(run), _stops(run), *_layers(run)]
+        shown += [*stops(run), _tellers(run), _beside(run), _certain(run), _points(run), lags(run), *by_question(run)]
+        shown += [*_layers(run), *_routes(run)]
     if finished:
-        shown += [_arms(run, finished), _drops(run, finished)]
+        shown += [*_depths(run, finished), _arms(run, finished), _drops(run, finished)]
     return shown
 
 
 def _curves(run: Run, domain: str) -> Lines:
-    """Accuracies and monitors of one domain on one axis of steps; a mark where it was memorised."""
+    """Accuracies, loss and monitors of one domain over steps, with marks where it was memorised and generalised."""
     found = [curve_line(run, f"{name}_{domain}", MAIN, label) for name, label in CURVES.items()]
+    losses = run.curves(f"loss_{domain}", MAIN).values()
+    shares = [[(step, value / curve[0][1]) for step, value in curve] for curve in losses]
+    found.insert(2, mean_line(shares, "training loss, share of the first"))
     lines = [dataclasses.replace(line, arm=None) for line in found if line.x]
-    memorised = _mean(run, MAIN, f"memorised_{domain}")
+    times = {"memorised": _values(run, MAIN, f"memorised_{domain}"), "generalised": generalised(run, domain)}
+    marks: list[Mark] = []
+    for label, steps in times.items():
+        if steps:
+            some = "" if len(steps) == len(run.seeds) else f" in {len(steps)} of {len(run.seeds)}"
+            marks.append(Mark("x", math.fsum(steps) / len(steps), label + some))
     return Lines(
         f"monitors-{domain.replace('_', '-')}",
-        f"{NAMES[domain].capitalize()}: accuracies and monitors (shares of 1), {n_seeds(run)}",
+        f"{NAMES[domain].capitalize()}: accuracies, loss and monitors (shares of 1), {n_seeds(run)}",
         "optimiser steps",
         "share",
         lines,
-        y_range=(-0.25, 1.02),
-        caption="Monitors see training questions alone. Means over seeds, bands 95 % t intervals.",
-        marks=() if math.isnan(memorised) else (Mark("x", memorised, "memorised"),),
+        y_range=(-0.25, 1.1),
+        caption="Loss and monitors see training questions alone. Same last token: pairs with one token where routers "
+        "are read, as related ones of two hops have it, that do not need the same last step. Means over seeds, bands "
+        "95 % t intervals.",
+        marks=marks,
     )
 
 
@@ -184,60 +199,6 @@ def _points(run: Run) -> Scatter:
     )
 
 
-def _lags(run: Run) -> Table:
-    """When each domain was memorised and when it generalised."""
-    rows: list[tuple[str | float | None, ...]] = []
-    for domain in DOMAINS:
-        cells = [
-            _mean(run, MAIN, f"{name}_{domain}") for name in ("memorised", "lag", "window", "train", "test", "gain")
-        ]
-        rows.append((NAMES[domain], *(None if math.isnan(cell) else cell for cell in cells)))
-    return Table(
-        "lags",
-        f"When domains are memorised and how much later they generalise, {n_seeds(run)}",
-        ("domain", "memorised at step", "lag in steps", "evaluations after", "training", "test", "test gained after"),
-        rows,
-        "Means over the seeds in which it happened. A negative lag: the test was answered before training was "
-        "memorised. A domain that never generalised has the rest of the run as its lag.",
-    )
-
-
-def _stops(run: Run) -> Table:
-    """What the test accuracy is where each monitor says that nothing more is to come."""
-    rows: list[tuple[str | float | None, ...]] = []
-    for domain in DOMAINS:
-        found = [_stopped(run, seed, domain) for seed in run.seeds]
-        for name in ("loss", "distance", "consistency"):
-            steps = [one[name][0] for one in found if name in one]
-            tests = [one[name][1] for one in found if name in one]
-            if steps:
-                best = [one["best"][1] for one in found if name in one]
-                rows.append((NAMES[domain], name, *(math.fsum(x) / len(x) for x in (steps, tests, best))))
-    return Table(
-        "stops",
-        f"Stopping where a monitor is at its best, {n_seeds(run)}",
-        ("domain", "monitor", "stops at step", "test accuracy there", "best test accuracy of the run"),
-        rows,
-        "Loss: where the domain was memorised. Distance and consistency: the smallest and the largest value after.",
-    )
-
-
-def _stopped(run: Run, seed: int, domain: str) -> dict[str, tuple[float, float]]:
-    """monitor -> (step, test accuracy there); empty where the domain was not memorised."""
-    record = run.trial(MAIN, seed)
-    start = (record.measures() or {})[f"memorised_{domain}"]
-    rows = [row for row in record.metrics() if not math.isnan(start) and row["step"] >= start]
-    if not rows:
-        return {}
-    chosen = {
-        "loss": rows[0],
-        "distance": min(rows, key=lambda row: row[f"distance_{domain}"]),
-        "consistency": max(rows, key=lambda row: row[f"consistency_{domain}"]),
-        "best": max(rows, key=lambda row: row[f"test_{domain}"]),
-    }
-    return {name: (row["step"], row[f"test_{domain}"]) for name, row in chosen.items()}
-
-
 def _layers(run: Run) -> list[Heatmap]:
     """The distance in each layer alone at the end, for related pairs and for any."""
     record = run.trial(MAIN, run.seeds[0])
@@ -258,6 +219,55 @@ def _layers(run: Run) -> list[Heatmap]:
         )
         for kind, label in (("related", "pairs that need the same last step"), ("unrelated", "any pairs"))
     ]
+
+
+def _depths(run: Run, finished: Sequence[str]) -> list[Lines]:
+    """The distance of related two-hop pathways in each layer alone, for the main arm and for the deep one."""
+    shown: list[Lines] = []
+    for arm in (MAIN, DEEP):
+        found: list[Line] = []
+        while arm in finished and (line := curve_line(run, f"layer_{len(found) + 1}_two_hop", arm, "")).x:
+            found.append(dataclasses.replace(line, label=f"layer {len(found) + 1}", arm=None))
+        if found:
+            title = f"Related two-hop pathways in each layer alone, arm {arm} (share), {n_seeds(run)}"
+            about = "The paper finds shallow layers shared first, deep ones longest apart. Bands 95 % t intervals."
+            name = f"depth-{arm.replace('_', '-')}"
+            shown.append(Lines(name, title, "optimiser steps", "distance", found, y_range=(0, 1.02), caption=about))
+    return shown
+
+
+def _routes(run: Run) -> list[Heatmap]:
+    """Which experts the questions of a few last steps are sent to, before and after; nothing if it was not kept."""
+    record = run.trial(MAIN, run.seeds[0])
+    steps = [int(row["step"]) for row in record.metrics()]
+    kept = [step for step in steps if record.has(questions_at(step)) and ROUTES in record.tensors(questions_at(step))]
+    if not kept:
+        return []
+    keys: list[int] = record.artifact("keys")["two_hop"][0]
+    often = sorted(set(keys), key=lambda key: (-keys.count(key), key))[:N_ROUTES]
+    memorised = (record.measures() or {})["memorised_two_hop"]
+    before = kept[0] if math.isnan(memorised) else min(kept, key=lambda step: (abs(step - memorised), step))
+    shown: list[Heatmap] = []
+    for name, step in (("before", before), ("after", kept[-1])):
+        routes = record.tensors(questions_at(step))[ROUTES].float()
+        _, n_layer, n_expert = routes.shape
+        means = [routes[[at for at, one in enumerate(keys) if one == key]].mean(0).flatten().tolist() for key in often]
+        shown.append(
+            Heatmap(
+                f"routes-{name}",
+                f"Where questions of one last step go at step {step} (mean weight), seed {run.seeds[0]}",
+                "layer.expert",
+                "last step",
+                [f"{layer + 1}.{expert + 1}" for layer in range(n_layer) for expert in range(n_expert)],
+                [f"{number} ({keys.count(key)})" for number, key in enumerate(often, 1)],
+                [[round(value, 2) for value in row] for row in means],
+                "weight",
+                (0, 1),
+                "A row is a second relation with its answer, and how many questions need it. A shared way is one or "
+                "two bright cells a layer; ways of their own are a row of dim ones.",
+            )
+        )
+    return shown
 
 
 def _arms(run: Run, finished: Sequence[str]) -> Lines:
@@ -294,7 +304,3 @@ def _series(run: Run, label: str, cells: Sequence[tuple[str, str]]) -> BarSeries
 
 def _values(run: Run, arm: str, measure: str) -> list[float]:
     return [value for value in measured(run, arm, measure) if not math.isnan(value)]
-
-
-def _mean(run: Run, arm: str, measure: str) -> float:
-    return spread(_values(run, arm, measure)).mean

@@ -16,6 +16,7 @@ from wheatstone.bench.run import Trial
 from wheatstone.interp.monitors import Numbers, block_bootstrap, detrended, fall, settles, tells
 from wheatstone.interp.pathways import (
     Floats,
+    Ints,
     centred,
     consistencies,
     mean_distance,
@@ -27,7 +28,7 @@ from wheatstone.interp.pathways import (
 from wheatstone.learn.models.mixture import Mixture, routing_site
 from wheatstone.learn.models.transformer import Hook, Transformer
 from wheatstone.learn.replicas import Trained
-from wheatstone.learn.training import Fitted, Point, Training
+from wheatstone.learn.training import Fitted, Point, Training, evaluation_steps
 from wheatstone.studies.neural.grokking_pathways.config import Config
 from wheatstone.studies.neural.grokking_pathways.domains import CONTEXT, DOMAINS, Task, make_task
 
@@ -35,6 +36,7 @@ MEMORISED = 0.95
 """Training accuracy that counts as memorised, at the first of three evaluations that have it."""
 GENERALISED = 0.9
 """Test accuracy that counts as generalised, at the first of three evaluations that have it."""
+ROUTES, ROUTES_EVERY = "routes", 5
 LATER = 0.1
 """How far ahead the test is that a monitor has to foretell, as a share of the run."""
 NAN = float("nan")
@@ -105,7 +107,12 @@ class Observed(NamedTuple):
     averaged: Floats
     """The mean of the same over all positions."""
     loss: float
-    accuracy: float
+    right: Tensor
+    """[question] of booleans: answered right."""
+
+    @property
+    def accuracy(self) -> float:
+        return self.right.float().mean().item()
 
 
 def prepare(trial: Trial[Config]) -> Prepared:
@@ -116,11 +123,36 @@ def prepare(trial: Trial[Config]) -> Prepared:
     model = config.model(task.vocab, CONTEXT, init).to(device)
     seed = trial.seed_for("shuffled")
 
-    def evaluate(model: Transformer) -> dict[str, float]:
-        return evaluated(model, task, config.top_k, seed)
+    fitting = config.fitting()
+    plan = evaluation_steps(fitting.steps, fitting.evaluations, fitting.spacing)
+    single: dict[str, Tensor] = {}
 
-    order = trial.seed_for("order") % 2**31
-    return Prepared(task, Training(model, task.train, config.fitting(), order, evaluate=evaluate, keeper=trial))
+    def evaluate(model: Transformer) -> dict[str, float]:
+        found, of_questions = evaluated(model, task, config.top_k, seed)
+        single.update(of_questions)
+        return found
+
+    def keep(point: Point, _model: Transformer) -> None:
+        drawn = plan.index(point.step) % ROUTES_EVERY == 0 or point.step == plan[-1]
+        kept = {name: value for name, value in single.items() if drawn or name != ROUTES}
+        trial.save_tensors(questions_at(point.step), kept)
+
+    training = Training(
+        model,
+        task.train,
+        fitting,
+        trial.seed_for("order") % 2**31,
+        evaluate=evaluate,
+        keeper=trial,
+        on_evaluation=keep,
+    )
+    return Prepared(task, training)
+
+
+def questions_at(step: int) -> str:
+    """The artifact with what is kept of single questions at a step: `train_DOMAIN` and `test_DOMAIN`, answered right;
+    at every fifth evaluation also ROUTES [question layer expert], the weights of two hops at the last position."""
+    return f"questions-{step}"
 
 
 @torch.no_grad()
@@ -145,7 +177,7 @@ def observe(model: Transformer, prompts: Tensor, answers: Tensor, top_k: int) ->
             hooks[model.sites[layer].mlp_in] = functools.partial(keep_neurons, layer)
     resid = model.resid(prompts, hooks=hooks)
     logits = model.unembed(resid[:, -1])
-    right = (logits.argmax(-1) == answers).float().mean().item()
+    right = logits.argmax(-1) == answers
     weights = np.stack(seen, 2)
     return Observed(weights[:, -1], weights.mean(1), F.cross_entropy(logits, answers).item(), right)
 
@@ -164,9 +196,10 @@ def embeddings(model: Transformer) -> Floats:
     return torch.stack([one.weight.detach() for one in maps]).double().cpu().numpy()
 
 
-def evaluated(model: Transformer, task: Task, top_k: int, seed: int) -> dict[str, float]:
-    """Every monitor of every domain, and the accuracies that they should foretell."""
+def evaluated(model: Transformer, task: Task, top_k: int, seed: int) -> tuple[dict[str, float], dict[str, Tensor]]:
+    """Every monitor of every domain and the accuracies that they should foretell; and single questions."""
     found: dict[str, float] = {}
+    single: dict[str, Tensor] = {}
     rows = embeddings(model)
     everything: list[Floats] = []
     for name, probes in task.probes.items():
@@ -175,12 +208,17 @@ def evaluated(model: Transformer, task: Task, top_k: int, seed: int) -> dict[str
         paths = pathways(seen.weights)
         mixed = pathways(shuffled(seen.weights, np.random.default_rng(seed)))
         related, unrelated = mean_distance(paths, probes.related), mean_distance(paths, probes.unrelated)
+        tested = observe(model, probes.test, probes.test_answers, top_k)
+        single |= {f"train_{name}": seen.right.cpu(), f"test_{name}": tested.right.cpu()}
+        if name == "two_hop" and isinstance(model, Mixture):
+            single[ROUTES] = torch.from_numpy(seen.weights).half()
         found |= {
             f"train_{name}": seen.accuracy,
-            f"test_{name}": observe(model, probes.test, probes.test_answers, top_k).accuracy,
+            f"test_{name}": tested.accuracy,
             f"loss_{name}": seen.loss,
             f"distance_{name}": related,
             f"unrelated_{name}": unrelated,
+            f"same_token_{name}": mean_distance(paths, probes.same_token),
             f"ratio_{name}": related / unrelated if unrelated else NAN,
             f"sequence_{name}": mean_distance(pathways(seen.averaged, top_k=top_k), probes.related),
             f"shuffled_{name}": mean_distance(mixed, probes.related),
@@ -188,13 +226,15 @@ def evaluated(model: Transformer, task: Task, top_k: int, seed: int) -> dict[str
             f"centred_{name}": float(consistencies(seen.weights, centred(rows)).mean()),
             f"entropy_{name}": usage_entropy(seen.weights),
         }
+        found |= {f"layer_{at}_{name}": value for at, value in enumerate(by_layer(seen.weights, probes.related), 1)}
     norm = math.sqrt(sum(float(p.detach().square().sum()) for p in model.parameters()))
-    return found | {"entropy": usage_entropy(np.concatenate(everything)), "norm": norm}
+    return found | {"entropy": usage_entropy(np.concatenate(everything)), "norm": norm}, single
 
 
 def measure(trial: Trial[Config], prepared: Prepared, fitted: Fitted) -> Mapping[str, float]:
     """Correlations over the evaluations, lags, and what each layer shares at the end."""
     trial.write("layers", layers(prepared.training.model, prepared.task, trial.config.top_k))
+    trial.write("keys", {name: [one.keys, one.test_keys] for name, one in prepared.task.probes.items()})
     measures: dict[str, float] = {}
     for domain in DOMAINS:
         found = of_domain(fitted.history, domain, trial.rng(f"blocks {domain}"))
@@ -257,12 +297,16 @@ def rise(values: Sequence[float]) -> float:
     return NAN if any(map(math.isnan, values)) else float(np.mean(values[-max(1, len(values) // 4) :]) - min(values))
 
 
+def by_layer(weights: Floats, pairs: Ints) -> list[float]:
+    """The mean distance of the pathways of pairs in each layer alone [0, 1]."""
+    return [mean_distance(pathways(weights[:, layer : layer + 1]), pairs) for layer in range(weights.shape[1])]
+
+
 def layers(model: Transformer, task: Task, top_k: int) -> dict[str, dict[str, list[float]]]:
-    """For each domain and kind of pair: the mean distance of the pathways in each layer alone [0, 1]."""
+    """For each domain and kind of pair: the distance in each layer alone."""
     found: dict[str, dict[str, list[float]]] = {}
     for name, probes in task.probes.items():
         weights = observe(model, probes.train, probes.train_answers, top_k).weights
-        alone = [pathways(weights[:, layer : layer + 1]) for layer in range(weights.shape[1])]
         kinds = {"related": probes.related, "unrelated": probes.unrelated}
-        found[name] = {kind: [mean_distance(paths, pairs) for paths in alone] for kind, pairs in kinds.items()}
+        found[name] = {kind: by_layer(weights, pairs) for kind, pairs in kinds.items()}
     return found
