@@ -242,3 +242,25 @@ def test_what_was_answered_is_not_asked_again(tmp_path) -> None:
     assert not np.array_equal(other, first)
     assert not np.array_equal(kept.label(U, y / 2), first)
     assert sum(told) == 32
+
+
+def test_what_was_simulated_before_an_interrupt_is_kept(tmp_path, monkeypatch) -> None:
+    spice()
+    from wheatstone.domains.physics.operators import circuit
+
+    calls: list[int] = []
+
+    def respond(*arguments):
+        calls.append(len(arguments[5]))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return [at[None] for at in [arguments[6]] * len(arguments[5])]
+
+    monkeypatch.setattr(circuit, "respond", respond)
+    u, t = FunctionSpace(points=50).sample(20, RNG(0)), np.linspace(0, 1e-3, 5)[:, None]
+    operator = Circuit(parse_netlist(RC, "rc.cir"), "V1", ("v(out)",), 1e-3, file=tmp_path / "w.safetensors")
+    with pytest.raises(KeyboardInterrupt):
+        operator.label(u, same_for_all(t, 20))
+    again = Circuit(parse_netlist(RC, "rc.cir"), "V1", ("v(out)",), 1e-3, file=tmp_path / "w.safetensors")
+    again.label(u, same_for_all(t, 20))
+    assert calls == [1, 8, 8, 1, 8, 2]

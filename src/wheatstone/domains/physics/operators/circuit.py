@@ -93,29 +93,37 @@ class Circuit(OverTime):
     ) -> list[Float[Array, "probe asked"]]:
         names = [hashlib.sha256(row.tobytes()).hexdigest() for row in drives]
         left = [index for index, name in enumerate(names) if name not in self._known]
-        failed, saved = 0, time.monotonic()
         if self.watch is not None:
             self.watch(len(names) - len(left))
+        try:
+            self._simulate_in_turn([(names[index], drives[index], index) for index in left], times, fine, len(names))
+        finally:  # Ctrl-C too
+            if left and self.file is not None:
+                self._write(self.file)
+        return [self._known[name] for name in names]
+
+    def _simulate_in_turn(self, left: list[tuple[str, Array, int]], times: Array, fine: Array, asked: int) -> None:
+        """Simulates drives, given with their name and number among those `asked` for."""
+        failed, saved, first = 0, time.monotonic(), 0
         with Engine(self.workers, self.timeout) as engine:
-            first = 0
             while first < len(left):
                 # One first: what is wrong with the circuit is wrong for every drive.
                 chunk = left[first : first + (CHUNK * self.workers if first else 1)]
                 first += len(chunk)
-                found = respond(engine, self.netlist, self.source, self.probes, times, drives[chunk], fine)
-                for index, wave in zip(chunk, found, strict=True):
+                values = np.stack([drive for _, drive, _ in chunk])
+                found = respond(engine, self.netlist, self.source, self.probes, times, values, fine)
+                for (name, _, index), wave in zip(chunk, found, strict=True):
                     if isinstance(wave, Failure):
                         failed += 1
-                        if failed > self.may_fail * len(drives):
+                        if failed > self.may_fail * asked:
                             raise self._refusal(wave, index)
                         wave = np.full((len(self.probes), len(fine)), np.nan)
-                    self._known[names[index]] = wave
+                    self._known[name] = wave
                 if self.watch is not None:
                     self.watch(len(chunk))
-                if self.file is not None and (first >= len(left) or time.monotonic() - saved > SAVE_SECONDS):
+                if self.file is not None and time.monotonic() - saved > SAVE_SECONDS:
                     self._write(self.file)
                     saved = time.monotonic()
-        return [self._known[name] for name in names]
 
     def _refusal(self, failure: Failure, index: int) -> UserError:
         words = " ".join(str(failure.message).split())[:200]
@@ -142,5 +150,7 @@ class Circuit(OverTime):
             return {}
 
     def _write(self, path: Path) -> None:
+        if not self._known:
+            return
         waves: dict[str, Any] = {"waves": np.stack(list(self._known.values()))}
         write_tensors(path, waves, {"circuit": self._circuit, "drives": list(self._known)})
