@@ -29,6 +29,7 @@ from wheatstone.studies.neural.cot_mechanisms import exhibits, study, verbs
 from wheatstone.studies.neural.cot_mechanisms.config import Config
 from wheatstone.studies.neural.cot_mechanisms.experiment import Task, make_task, table_of, times
 from wheatstone.studies.neural.cot_mechanisms.internalise import rows_of_stage
+from wheatstone.studies.neural.cot_mechanisms.trace import Stage, Token
 
 DATA = Path(__file__).parents[2] / "data" / "cot-mechanisms"
 ARMS = ("cot", "no_cot", "b_noise_40", "t_noise_20", "shuffled_bridges", "filler", "some_three_hops", "internalised")
@@ -250,6 +251,27 @@ def test_reason_and_trace_on_a_users_facts(tmp_path: Path, capsys: pytest.Captur
     assert found["two"]["readings"][-1]["top"][0] == found["two"]["written"]
     verbs.trace(out, question["question"])
     assert "Stage two, the answer: reads" in capsys.readouterr().out
+    rows = [line.split("\t") for line in (tmp_path / "facts.tsv").read_text(encoding="utf-8").splitlines()]
+    facts = {(head, relation): tail for head, relation, tail in rows}
+    second = question["question"].split(" | ")[2]
+    assert found["two"]["follows"] == facts.get((found["one"]["written"]["name"], second))
+
+
+@pytest.mark.parametrize(
+    ("written", "right", "follows", "said"),
+    [
+        ("x", "x", "x", "(right)"),
+        ("y", "x", "x", "(wrong, the graph says x)"),
+        ("y", "x", "y", "(wrong, the graph says x; it follows from what was read)"),
+        ("x", "x", "y", "(right; from b it would be y)"),
+        ("z", "x", None, "(wrong, the graph says x; from b it would be nothing)"),
+    ],
+)
+def test_an_answer_is_told_from_what_the_written_bridge_leads_to(
+    written: str, right: str, follows: str | None, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    verbs.print_stage("Stage two", Stage(("h", "r1", "r2", "b"), Token(written, 0.5), right, follows, ()))
+    assert said in capsys.readouterr().out
 
 
 def test_trace_refuses_what_it_cannot_answer(tmp_path: Path) -> None:

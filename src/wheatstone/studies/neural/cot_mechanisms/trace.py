@@ -59,6 +59,8 @@ class Stage:
     read: tuple[str, ...]
     written: Token
     right: str
+    follows: str | None
+    """What the graph gives for what was read: something else after a wrong bridge; None where it has no fact."""
     readings: tuple[Reading, ...]
 
 
@@ -105,14 +107,16 @@ class Reasoner:
         ids = self.vocabulary.encoded(question)
         prompt = torch.tensor([ids])
         bridge, _, end = generate(self.model, prompt, HOPS + 1)[0].tolist()
-        one = self._stage(prompt, ("r1", "r2"), path[1])
-        two = self._stage(torch.cat([prompt, torch.tensor([[bridge]])], dim=1), ("r2", "b"), path[2])
         head, *relations = ids
         key = (head, *(relation - self.tokens.n_entity for relation in relations))
+        one = self._stage(prompt, ("r1", "r2"), path[1], path[1])
+        led = int(self.graph.table[bridge, key[-1]]) if bridge < self.tokens.n_entity else -1
+        follows = self.vocabulary.token(led) if led >= 0 else None
+        two = self._stage(torch.cat([prompt, torch.tensor([[bridge]])], dim=1), ("r2", "b"), path[2], follows)
         return Trace(str(question), one, two, end == self.tokens.end, key in self.trained)
 
     @torch.no_grad()
-    def _stage(self, tokens: torch.Tensor, labels: tuple[str, str], right: str) -> Stage:
+    def _stage(self, tokens: torch.Tensor, labels: tuple[str, str], right: str, follows: str | None) -> Stage:
         here = states(self.model, tokens)
         places = {"r1": 1, "r2": 2, "b": 3}
         readings = tuple(
@@ -121,7 +125,7 @@ class Reasoner:
             for label in labels
         )
         (first, *_) = self._top(logit_lens(self.model, here[-1][0, -1]))
-        return Stage(tuple(map(self.vocabulary.token, tokens[0].tolist())), first, right, readings)
+        return Stage(tuple(map(self.vocabulary.token, tokens[0].tolist())), first, right, follows, readings)
 
     def _top(self, logits: torch.Tensor) -> tuple[Token, ...]:
         found = logits.softmax(-1).topk(min(TOP, logits.shape[-1]))

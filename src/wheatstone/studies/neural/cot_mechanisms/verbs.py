@@ -145,8 +145,8 @@ def trace(
         print(json.dumps(dataclasses.asdict(found), ensure_ascii=False, indent=2))
         return 0
     say(f"{found.question}  ->  {found.one.written.name}, {found.two.written.name}")
-    _print_stage("Stage one, the bridge", found.one)
-    _print_stage("Stage two, the answer", found.two)
+    print_stage("Stage one, the bridge", found.one)
+    print_stage("Stage two, the answer", found.two)
     say(
         f"\nThe question {'was' if found.in_training else 'was not'} a training question; "
         f"the model {'then wrote the end' if found.ended else 'did not stop after the answer'}."
@@ -154,8 +154,12 @@ def trace(
     return 0
 
 
-def _print_stage(title: str, stage: Stage) -> None:
+def print_stage(title: str, stage: Stage) -> None:
+    """One stage in words: what it reads and writes, whether that is right, and what can be read on the way."""
     mark = "right" if stage.written.name == stage.right else f"wrong, the graph says {stage.right}"
+    if stage.follows != stage.right:  # after a wrong bridge
+        led = f"from {stage.read[-1]} it would be {stage.follows or 'nothing'}"
+        mark += "; it follows from what was read" if stage.written.name == stage.follows else f"; {led}"
     say(f"\n{title}: reads {' | '.join(stage.read)}")
     say(f"  writes {stage.written.name}, probability {stage.written.probability:.3f} ({mark})")
     for reading in stage.readings:
