@@ -167,7 +167,7 @@ def _certain(run: Run) -> Table:
         ("domain", "seed", "evaluations", "by distance", "low", "high", "by loss", "difference: low", "high"),
         rows,
         "95 % intervals from blocks of neighbouring evaluations drawn at random, 1000 draws; an interval that holds 0 "
-        "decides nothing.",
+        "decides nothing. One that does not says only that the curves go together: two that rise always do.",
     )
 
 

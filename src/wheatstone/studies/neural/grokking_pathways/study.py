@@ -15,28 +15,37 @@ Differs       A mixture of 3 layers of width 64 with 8 experts, 2 chosen, traine
               parameters, 16 layers, 64 experts, 8 chosen, ten checkpoints of one pass). A row is read about a hundred
               times (paper: once). Test accuracy is read off directly (the paper tunes each checkpoint by LoRA and runs
               benchmarks). The embedding of an expert is its router row, a symbol is a layer with an expert, and pairs
-              of related samples are reported beside any pairs: the paper leaves the first two open. Domains stand for
-              the paper's groups of samples, so nothing has to be matched. Pathways are at the last position; `measure`
-              averages tokens, as the paper does. In a first run of `cpu` (three seeds, rate 5e-3, decay 0.3, ten
-              values, 400 random answers, addition read once) random answers and addition were never memorised,
-              comparisons not in one seed. The settings now were chosen on seeds 10 and 11 so that all four are, and
-              two hops generalise later. Bounds and margins are those from before.
-Found         The distance of related two-hop pathways does fall once they are memorised, by 0.23 of its peak (random
-              answers 0.03, a hash 0.01), and tells the test (0.65), but no better than the training loss, which goes
-              on falling (0.69), and worse than the norm of all weights, which only grows (0.97). With time held fixed
-              0.02 is left of it, 0.28 of the loss. A frozen router shows nearly the same fall, 0.21: states come to
-              be alike, and the routers need not learn it. Comparisons generalise while they are memorised and leave
-              nothing to tell; addition is memorised late and ends at 0.33 of its test. Consistency goes with the test
-              in some seeds and against it in others; so do centred rows.
+              of related samples are reported beside any pairs: the paper leaves the first two open. Claims are on
+              domains, which stand for the paper's groups of samples; the report also matches quarters of the training
+              questions with quarters of the test. Memorised is by accuracy (paper: a loss that has settled). Pathways
+              are at the last position; `measure` averages tokens, as the paper does. In a first run of `cpu` (three
+              seeds, rate 5e-3, decay 0.3, ten values, 400 random answers, addition read once) random answers and
+              addition were never memorised, comparisons not in one seed. The settings now were chosen on seeds 10 and
+              11 so that all four are, and two hops generalise later. Bounds and margins are those from before.
+Found         The distance of related two-hop pathways falls by 0.23 of its peak (random answers 0.03, a hash 0.01),
+              by 0.13 from memorising on, and tells the test (0.65). That the paper's monitor works is not shown by it:
+              1 The training loss tells as much (0.69), for it goes on falling; counted only from where it is below
+              0.02 of its first value, distance : loss is 0.54 : 0.58. The norm of all weights, which only grows, tells
+              more (0.97). 2 With time held fixed 0.02 is left of the distance and 0.28 of the loss. 3 A frozen router
+              shows nearly the same fall, 0.21, and tells its test better, 0.72 : 0.54: states come to be alike, and the
+              routers need not learn it. 4 Related questions have their last token in common, where the routers are
+              read. Pairs with that token but another last step, measured later in seed 0, fall as well, by 0.25 of
+              their peak (related 0.28), and tell the test, 0.82 (0.78). 5 Comparisons generalise while they are
+              memorised and leave nothing to tell; addition is memorised late and ends at 0.33 of its test. Consistency
+              goes with the test in some seeds and against it in others; so do centred rows.
+              As a signal to stop, where a monitor is not bettered for a tenth of the run: two hops would have stopped
+              at step 828 by distance with 0.80 of the test answered, at 759 by loss with 0.79, at 531 by consistency
+              with 0.63; the best of the run is 0.93.
               Tried on seeds 10 and 11, how distance : loss tell two hops. First run's rate and decay, 13 evaluations
               left after memorising: 0.68 : 0.05. Rate 2e-3, decay 0.75: 0.73 : 0.62. 2e-3, 0.25: 0.91 : 0.72 and
               0.35 : 0.49. 2.5e-3, 0.25, as now: 0.64 : 0.68 and 0.92 : 0.81. 3e-3, 0.3: 0.82 : 0.62 and 0.64 : 0.73.
               Batches of 256, decay 1: -0.23 : 0.67. 24 entities, 8 questions a fact: 0.54 : 0.30. No balance:
               0.75 : 0.80. Muon, generalising 51 steps after memorising: -0.15 : 0.18. The distance as a share of that
-              of any pairs differs little, pathways averaged over positions tell less, and the cosine between what the
-              experts of two layers write has either sign. A dense twin answers 0.58 of the two-hop test after 1200
-              steps (0.37 when as wide as all experts together); by then the distance between its most active neurons
-              has fallen from 0.77 to 0.68. Not tried: six layers, plateaus of many thousand steps.
+              of any pairs differs little, pathways averaged over positions tell less (0.18), and the cosine between
+              what the experts of two layers write has either sign. A dense twin answers 0.58 of the two-hop test after
+              1200 steps (0.37 when as wide as all experts together); by then the distance between its most active
+              neurons has fallen from 0.77 to 0.68. Not tried: six layers, 100 entities with 9 questions a fact,
+              plateaus of many thousand steps.
 Falsified by  Distance or consistency not telling test accuracy after memorising, or no better than the training loss;
               the distance of the random domain falling as much; a frozen or a scrambled router showing the same
 """
