@@ -178,6 +178,21 @@ def test_half_precision_is_read_and_names_without_prefix(tmp_path: Path) -> None
     np.testing.assert_array_equal(whole.embedding, np.stack(rows))
 
 
+def test_configs_as_they_were_published_are_read(folder: Path, tmp_path: Path) -> None:
+    """Older names of settings, and code beside the weights that is not run."""
+    copied = tmp_path / "checkpoint"
+    shutil.copytree(folder, copied)
+    config = json.loads((copied / "config.json").read_text(encoding="utf-8"))
+    theta = config.pop("rope_parameters")["rope_theta"]
+    config.pop("dtype")
+    older = {"rope_theta": theta, "rope_scaling": None, "torch_dtype": "bfloat16", "transformers_version": "4.33.1"}
+    code = {"auto_map": {"AutoConfig": "configuration_moe.MoeConfig", "AutoModel": "modeling_moe.MoeModel"}}
+    (copied / "config.json").write_text(json.dumps(config | older | code), encoding="utf-8")
+    (copied / "modeling_moe.py").write_text("raise SystemExit", encoding="utf-8")
+    now, then = (route(one, some_samples(), Path("x.jsonl")) for one in (folder, copied))
+    np.testing.assert_array_equal(now.weights, then.weights)
+
+
 def test_a_shard_that_is_missing_or_damaged_is_named(folder: Path, tmp_path: Path) -> None:
     copied = tmp_path / "checkpoint"
     shutil.copytree(folder, copied)

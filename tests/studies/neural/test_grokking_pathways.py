@@ -380,7 +380,7 @@ def test_measure_runs_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture
     # of the 66 pairs 18 are of the same tokens, and only those can have the same pathway
     assert 0 < found[0]["distance"] <= 48 / 66
     assert found[0]["consistency"] + found[0]["complexity"] == pytest.approx(1.0)
-    assert command(str(tmp_path / "olmoe"), "--on", str(samples), "--longest", "2") == 0
+    assert command(str(tmp_path / "olmoe"), "--on", str(samples), "--longest", "2", "--accelerator") == 0
     assert "of 12 of 12 samples the first 2 tokens alone are read" in capsys.readouterr().err
     assert command(str(tmp_path / "olmoe")) == 2
     assert "a checkpoint needs something to route" in capsys.readouterr().err
