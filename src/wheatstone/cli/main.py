@@ -75,8 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as fault:
         print(printable(str(fault), keep="\n\t"), file=sys.stderr)
         return USER_FAULT
-    except KeyboardInterrupt:
-        print(f"\n{interrupted(given)}", file=sys.stderr)
+    except KeyboardInterrupt as stop:  # whoever keeps nothing says so itself
+        print(f"\n{str(stop) or interrupted(given)}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         _drop_output()  # the reader (head, less) has gone

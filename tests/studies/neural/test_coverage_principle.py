@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,8 @@ from wheatstone.bench.work import Task as Work
 from wheatstone.bench.work import perform
 from wheatstone.cli.main import main
 from wheatstone.domains.compositions import SHAPES, compose, split
-from wheatstone.studies.neural.coverage_principle import study
+from wheatstone.domains.coverage import plan
+from wheatstone.studies.neural.coverage_principle import study, verbs
 from wheatstone.studies.neural.coverage_principle.config import Config
 from wheatstone.studies.neural.coverage_principle.experiment import by_cutoff, covering, prepare
 from wheatstone.studies.neural.coverage_principle.ordering import ordering, thirds
@@ -275,6 +277,25 @@ def test_cover_suggests_rows_where_little_is_covered(tmp_path: Path, capsys: pyt
     assert "label next:" in capsys.readouterr().out
     assert cover(str(write_table(tmp_path / "all.csv", 2.0))) == 2
     assert "every combination of its tokens is a row already" in capsys.readouterr().err
+
+
+def test_cover_says_how_far_it_is_and_that_an_interrupted_one_keeps_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = str(write_table(tmp_path / "train.csv", 0.5))
+    monkeypatch.setattr(verbs, "SAYS_EVERY", 0.0)
+    assert cover(train) == 0
+    said = re.findall(r"compared (\d+)%", capsys.readouterr().err)
+    assert [int(part) for part in said] == sorted(int(part) for part in said)
+    assert len(said) == 6 * len(plan.PARTS)  # each subset of three columns, on each part of the rows
+    assert said[-1] == "100"
+
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(verbs, "growth", stopped)
+    assert cover(train) == 130
+    assert capsys.readouterr().err.endswith("\nInterrupted. Nothing is kept: the same command begins anew.\n")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -15,7 +17,6 @@ from annotated_types import Ge, Le
 from wheatstone.bench.errors import UserError
 from wheatstone.bench.files import write_json
 from wheatstone.bench.shown import say
-from wheatstone.bench.work import Task
 from wheatstone.domains.coverage.classes import (
     Classes,
     Ints,
@@ -44,8 +45,8 @@ from wheatstone.domains.coverage.witness import in_words, witness
 POOL = 2000
 """Unseen combinations that stand for the input space when no file of tests is given."""
 SHOWN = 3
-WORTH_A_BAR = 100_000_000
-"""Comparisons of rows that take some seconds."""
+SAYS_EVERY = 10.0
+"""Seconds between two lines that say how far it is."""
 
 
 def cover(
@@ -111,26 +112,29 @@ Tell = Callable[[float, Subset], None]
 
 @contextmanager
 def _comparing(rows: Ints, subsets: Sequence[Subset]) -> Generator[Tell]:
-    """Shows how far the comparisons are where they take longer than a moment: work grows with the square of rows."""
-    from wheatstone.bench.progress import follow_trials
+    """Says on stderr how far the comparisons are, where they take long: they grow with the square of the rows."""
+    from wheatstone.bench.progress import clock
 
     cost = {subset: comparisons(rows, subset) for subset in subsets}
     total = sum(cost.values()) * math.fsum(part**2 for part in PARTS)
-    if total < WORTH_A_BAR:
-        yield lambda _, __: None
-        return
-    done = 0.0
-    task = Task("cover", 0)
-    with follow_trials(f"comparing the fragments of {len(subsets)} subsets of the columns", 1, 0) as watch:
-        watch.started(task)
+    done, started = 0.0, time.monotonic()
+    said = started
 
-        def tell(part: float, subset: Subset) -> None:
-            nonlocal done
-            done += cost[subset] * part**2
-            watch.progress(task, round(1000 * done / total), 1000, f"{part:.0%} of the rows")
+    def tell(part: float, subset: Subset) -> None:
+        nonlocal done, said
+        done += cost[subset] * part**2
+        now = time.monotonic()
+        if now - said >= SAYS_EVERY:
+            said, spent = now, now - started
+            left = spent * (total / done - 1)
+            print(
+                f"[{clock(spent)}] compared {done / total:.0%}, about {clock(left)} left", file=sys.stderr, flush=True
+            )
 
+    try:
         yield tell
-        watch.finished(task, {})
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("Interrupted. Nothing is kept: the same command begins anew.") from None
 
 
 def _subsets(text: str, columns: tuple[str, ...]) -> Sequence[Subset]:
