@@ -18,9 +18,9 @@ Differs       In `cpu`: 60 entities, 20 relations, 2 layers of width 64, Muon, h
               changes r1 along with r2), on hundreds of questions (10 to 20). Filler, shuffled bridges and every
               interchange are ours. `no_cot_phi_15` got ten times the steps after a first run, in which it had not
               learnt its own training questions. No fine-tuning of language models on natural text.
-Found         1 In all seeds the bridge is looked up where it is written: the state at r2 after block 1 decides it (1.00)
-              and that at r1 nothing. Answered at once (`no_cot_phi_15`) it is held at r1 after block 1, and block 2 looks
-              up the answer at r2 (1.00 each). With the bridge written both stages use one block, so one is enough.
+Found         1 In all seeds the bridge is looked up where it is written: the state at r2 after block 1 decides it
+              (1.00), that at r1 nothing. Answered at once (`no_cot_phi_15`) it is held at r1 after block 1, and block 2
+              looks up the answer at r2 (1.00 each). With the bridge written one block does both, and one is enough.
               2 As logistic curves over log steps, half of the ID ceiling is reached at step 77 and of the OOD one at
               146, without chain of thought at phi 15 at 492. Wrong steps lower the ceiling and leave the time: 20 and
               40 % wrong answers end at 0.89 and 0.71, half of it at step 68; wrong bridges at 0.81 and 0.49, at 75 and
