@@ -15,7 +15,7 @@ from scipy.stats import spearmanr
 from transformers import OlmoeConfig, OlmoeForCausalLM
 
 from wheatstone.bench.errors import UserError
-from wheatstone.bench.exhibit import Heatmap, Lines, Table
+from wheatstone.bench.exhibit import Heatmap, Lines, Mark, Table
 from wheatstone.bench.run import Run
 from wheatstone.bench.trial import Trial
 from wheatstone.bench.work import Task as Work
@@ -27,6 +27,7 @@ from wheatstone.learn.training import Point
 from wheatstone.studies.neural.grokking_pathways import domains, study, verbs
 from wheatstone.studies.neural.grokking_pathways.config import Config
 from wheatstone.studies.neural.grokking_pathways.domains import DOMAINS, make_task
+from wheatstone.studies.neural.grokking_pathways.exhibits import marks_of
 from wheatstone.studies.neural.grokking_pathways.experiment import (
     MONITORS,
     embeddings,
@@ -243,6 +244,13 @@ def test_quarters_are_matched_by_what_their_questions_need() -> None:
     never = asynchrony(steps, train, np.zeros((10, 40), bool), keys, keys)
     assert (never.matches, never.never_generalised) == ((), 1.0)
     assert math.isnan(never.correlation)
+
+
+def test_labels_of_lines_that_are_near_stand_together() -> None:
+    times = {"memorised": [100.0, 140.0], "generalised": [110.0]}
+    assert marks_of(times, 2, 50) == [Mark("x", 110, ""), Mark("x", 120, "generalised in 1 of 2, memorised")]
+    assert marks_of(times, 2, 5) == [Mark("x", 110, "generalised in 1 of 2"), Mark("x", 120, "memorised")]
+    assert marks_of({"memorised": [1.0], "generalised": []}, 1, 50) == [Mark("x", 1, "memorised")]
 
 
 def test_a_monitor_stops_where_it_is_not_bettered() -> None:

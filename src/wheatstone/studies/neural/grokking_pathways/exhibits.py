@@ -63,6 +63,8 @@ DROPS = {
 }
 DEEP = "six_layers"
 N_ROUTES = 8
+NEAR = 0.15
+"""Share of the axis that the label of a line takes."""
 DIGITS = 3
 """A map or a point is drawn from one seed: more digits than this would only pretend."""
 
@@ -88,11 +90,7 @@ def _curves(run: Run, domain: str) -> Lines:
     found.insert(2, mean_line(shares, "training loss, share of the first"))
     lines = [dataclasses.replace(line, arm=None) for line in found if line.x]
     times = {"memorised": _values(run, MAIN, f"memorised_{domain}"), "generalised": generalised(run, domain)}
-    marks: list[Mark] = []
-    for label, steps in times.items():
-        if steps:
-            some = "" if len(steps) == len(run.seeds) else f" in {len(steps)} of {len(run.seeds)}"
-            marks.append(Mark("x", math.fsum(steps) / len(steps), label + some))
+    last = max((line.x[-1] for line in lines), default=0.0)
     return Lines(
         f"monitors-{domain.replace('_', '-')}",
         f"{NAMES[domain].capitalize()}: accuracies, loss and monitors (shares of 1), {n_seeds(run)}",
@@ -103,8 +101,21 @@ def _curves(run: Run, domain: str) -> Lines:
         caption="Loss and monitors see training questions alone. Same last token: pairs with one token where routers "
         "are read, as related ones of two hops have it, that do not need the same last step. Means over seeds, bands "
         "95 % t intervals.",
-        marks=marks,
+        marks=marks_of(times, len(run.seeds), NEAR * last),
     )
+
+
+def marks_of(times: Mapping[str, Sequence[float]], n_seed: int, near: float) -> list[Mark]:
+    """A line at the mean of each list of steps; of two lines that are near, the later one has both labels."""
+    found = sorted(
+        (math.fsum(steps) / len(steps), label if len(steps) == n_seed else f"{label} in {len(steps)} of {n_seed}")
+        for label, steps in times.items()
+        if steps
+    )
+    if len(found) == 2 and found[1][0] - found[0][0] < near:
+        (first, label), (second, other) = found
+        found = [(first, ""), (second, f"{label}, {other}")]
+    return [Mark("x", at, label) for at, label in found]
 
 
 def _tellers(run: Run) -> Bars:

@@ -84,6 +84,7 @@ def stops(run: Run) -> list[Table | Note]:
     if not rows:
         return []
     title = f"Where each monitor would stop the training, {n_seeds(run)}"
+    advice = f"What the monitors would have advised, {n_seeds(run)}"
     note = (
         "A monitor stops the training where it has not been bettered for a tenth of the run, from memorising on, and "
         "the weights of its best evaluation are kept. Means over the seeds that memorised the domain.\n\n"
@@ -93,7 +94,7 @@ def stops(run: Run) -> list[Table | Note]:
         f"Stops: the first evaluation after memorising that {patience} more do not better. Best: in hindsight, the "
         "whole run known. A monitor that is worth having stops late where the test still rises."
     )
-    return [Note("verdict-on-stopping", title, note + "\n\n".join(said)), Table("stops", title, columns, rows, caption)]
+    return [Note("advice", advice, note + "\n\n".join(said)), Table("stops", title, columns, rows, caption)]
 
 
 def stopped(rows: Sequence[Row], domain: str, monitor: str, sign: float, patience: int) -> Stop:
