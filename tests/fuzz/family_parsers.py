@@ -15,6 +15,7 @@ from wheatstone.bench.errors import UserError
 from wheatstone.domains.causal.formats import read_graph
 from wheatstone.domains.causal.graphoid import graphoid, parse_independencies
 from wheatstone.domains.causal.graphs import Edge, graph_of
+from wheatstone.domains.causal.labelled import judged, read_labelled
 from wheatstone.domains.causal.rules import closure, parse_goals, parse_rules
 from wheatstone.domains.causal.text import parse_premise, parse_questions
 from wheatstone.domains.electronic.analog.netlist import read_netlist
@@ -115,6 +116,11 @@ def _independencies(data: bytes, _folder: Path) -> None:
             assert graphoid([claim], "text").holds(claim)
 
 
+def _labels(path: Path) -> None:
+    for one in read_labelled(path):
+        judged(one)
+
+
 def _rules(data: bytes, _folder: Path) -> None:
     text, graph = data.decode("utf-8", errors="replace"), graph_of([Edge("x", "y"), Edge("z", "y")], "g")
     rules = parse_rules(text, "rules")
@@ -153,6 +159,14 @@ def family_readers() -> dict[str, tuple[Callable[[bytes, Path], object], list[by
         "causes-dagitty": (_file("g.dag", read_graph), [DAGITTY]),
         "causal-rules": (_rules, [RULES, b'likes(X, y) :- node(X).\nq("x").\n']),
         "independencies": (_independencies, [b'a, b _||_ c | d\n# x\n"e f" _||_ a\n']),
+        "causal-labels": (
+            _file("t.tsv", _labels),
+            [b"A causes B. Does A cause B?\tYes\nA causes B Are A and B d-separated?\tNo"],
+        ),
+        "causal-labels-jsonl": (
+            _file("t.jsonl", _labels),
+            [b'{"premise": "A causes B", "hypothesis": "Does A cause B?", "label": "Yes"}\n'],
+        ),
         "causal-words": (
             _words,
             [b'A causes B. "C D" causes B. Are A and "C D" d-separated given {B}?', b"Does A cause B?"],

@@ -36,7 +36,7 @@ from wheatstone.studies.neural.axiomatic_training.examination import (
     score,
 )
 from wheatstone.studies.neural.axiomatic_training.experiment import demonstrations, prepare, summary
-from wheatstone.studies.neural.axiomatic_training.verbs import NAMINGS
+from wheatstone.studies.neural.axiomatic_training.learner import NAMINGS
 
 DATA = Path(__file__).parents[2] / "data" / "axiomatic-training"
 ARMS = ("mixed", "shuffled_answers", "d_separation")
@@ -330,6 +330,31 @@ def test_derive_proves_independencies_from_statements_and_from_a_graph(
     questions.write_text("a _||_ e\n", encoding="utf-8")
     assert apply("derive", str(stated), "--questions", str(questions)) == 2
     assert f"{questions}:1 field 'second': no variable 'e' in what is stated" in capsys.readouterr().err
+
+
+def test_audit_finds_wrong_labels_and_asks_a_model(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tests, out = tmp_path / "t.tsv", tmp_path / "out.json"
+    tests.write_text(
+        "A causes B. B causes C. Does A cause C?\tNo\n"
+        "A causes B. B causes C. Does C cause A?\tNo\n"
+        "A causes C. B causes C. Are A and B d-separated?\tYes\n"
+        "A causes B. B causes A. Are A and B d-separated?\tNo\n",
+        encoding="utf-8",
+    )
+    assert apply("audit", str(tests), "--run", str(run.path), "--out", str(out)) == 0
+    said = capsys.readouterr().out
+    assert "4 questions, 1 labelled yes" in said
+    assert "1 labels are wrong, 1 questions are flawed" in said
+    assert "at most 0.750" in said
+    assert f"{tests}:1: Does A cause C? is labelled no, but A → B → C" in said
+    assert f"{tests}:4: the premise closes a cycle: A → B → A" in said
+    assert "of 3 labels, and with the oracle on" in said
+    rows = json.loads(out.read_text(encoding="utf-8"))
+    assert [(row["line"], row["oracle"]) for row in rows] == [(1, True), (4, None)]
+    assert apply("audit", str(tests), "--most", "1") == 0
+    assert "... and 1 more" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True)
 class CausalGraph:
-    """A directed acyclic graph. Make one with `graph_of`, which checks that it is one."""
+    """A directed graph. Make one with `graph_of`, which checks that it has no cycle."""
 
     names: tuple[str, ...]
     edges: tuple[tuple[int, int], ...]
@@ -78,6 +78,14 @@ class CausalGraph:
         graph.add_nodes_from(range(len(self.names)))
         graph.add_edges_from(self.edges)
         return graph
+
+    def cycle(self) -> list[str]:
+        """The nodes of a cycle, the first again at the end; empty where there is none."""
+        try:
+            edges = nx.find_cycle(self.network)
+        except nx.NetworkXNoCycle:
+            return []
+        return [self.names[cause] for cause, _ in edges] + [self.names[edges[0][0]]]
 
     def check(self, questions: Sequence[Question], file: str) -> None:
         """Raises InputError where a question names no node, one node twice, or gives what it asks about."""
@@ -189,19 +197,22 @@ def graph_of(edges: Sequence[Edge], file: str, extra_nodes: Iterable[str] = ()) 
     ]
     if faults:
         raise InputError(faults)
-    names = tuple(dict.fromkeys([*(name for edge in edges for name in edge[:2]), *extra_nodes]))
     if not edges:
         raise InputError([Fault(file, None, None, "no edges. A causal graph needs one statement at least.")])
-    number = {name: index for index, name in enumerate(names)}
-    graph = CausalGraph(names, tuple(dict.fromkeys((number[edge.cause], number[edge.effect]) for edge in edges)))
-    try:
-        cycle = nx.find_cycle(graph.network)
-    except nx.NetworkXNoCycle:
+    graph = unchecked_graph(edges, extra_nodes)
+    cycle = graph.cycle()
+    if not cycle:
         return graph
-    last = names[cycle[-1][0]], names[cycle[-1][1]]
-    line = next((edge.line for edge in edges if edge[:2] == last), None)
-    walk = " → ".join(names[cause] for cause, _ in cycle) + f" → {names[cycle[0][0]]}"
-    raise InputError([Fault(file, line, None, f"a cycle: {walk}. A causal graph has none; take one of its edges out.")])
+    line = next((edge.line for edge in edges if edge[:2] == tuple(cycle[-2:])), None)
+    text = f"a cycle: {' → '.join(cycle)}. A causal graph has none; take one of its edges out."
+    raise InputError([Fault(file, line, None, text)])
+
+
+def unchecked_graph(edges: Sequence[Edge], extra_nodes: Iterable[str] = ()) -> CausalGraph:
+    """The graph of some statements, with whatever cycles they close."""
+    names = tuple(dict.fromkeys([*(name for edge in edges for name in edge[:2]), *extra_nodes]))
+    number = {name: index for index, name in enumerate(names)}
+    return CausalGraph(names, tuple(dict.fromkeys((number[edge.cause], number[edge.effect]) for edge in edges)))
 
 
 def _simple_paths(graph: nx.DiGraph[int], first: int, second: int) -> Iterator[list[int]]:

@@ -14,6 +14,7 @@ from wheatstone.domains.causal.graphs import PLAIN, Edge, Question
 
 NAME = rf'"[^"\n]+"|{PLAIN}'
 _STATEMENT = re.compile(rf"({NAME})\s+causes\s+({NAME})")
+_JOINED = re.compile(rf"({NAME})\s+causes\s+({NAME})\s+((?:does|are)\s[^?]*\?)", re.IGNORECASE)
 _TRANSITIVITY = re.compile(rf"does\s+({NAME})\s+cause\s+({NAME})", re.IGNORECASE)
 _SEPARATION = re.compile(
     rf"are\s+({NAME})\s+and\s+({NAME})\s+d-separated(?:\s+given\s+(?:\{{([^{{}}]*)\}}|([^{{}}]+)))?", re.IGNORECASE
@@ -38,6 +39,9 @@ def parse_premise(text: str, file: str) -> Asked:
     questions: list[Question] = []
     faults: list[Fault] = []
     for sentence, line in _sentences(text):
+        if (joined := _JOINED.fullmatch(sentence)) is not None:  # no '.' before the question
+            edges.append(Edge(_name(joined[1]), _name(joined[2]), line))
+            sentence = joined[3]
         if sentence.endswith("?"):
             found = _question(sentence, line)
             if found is None:

@@ -28,7 +28,7 @@ from wheatstone.bench.study import Arm, Card, Claim, Preset, Require, Study, Ver
 from wheatstone.studies.neural.axiomatic_training.config import Config
 from wheatstone.studies.neural.axiomatic_training.exhibits import exhibits
 from wheatstone.studies.neural.axiomatic_training.experiment import MEASURES, TRIAL
-from wheatstone.studies.neural.axiomatic_training.verbs import ask, check, derive
+from wheatstone.studies.neural.axiomatic_training.verbs import ask, audit, check, derive
 
 CARD = Card(
     name="axiomatic-training",
@@ -312,6 +312,7 @@ STUDY = Study(
     verbs=(
         Verb("ask", ask, broken_input=("broken_question.txt",)),
         Verb("check", check, broken_input=("broken.txt",)),
+        Verb("audit", audit, broken_input=("broken_labels.tsv",)),
         Verb("derive", derive, broken_input=("broken_independencies.txt",)),
     ),
 )

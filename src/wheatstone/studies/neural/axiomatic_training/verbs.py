@@ -1,21 +1,17 @@
-"""`wheatstone apply axiomatic-training`: ask, check, derive. Oracles on your graph, and a trained model beside them."""
+"""`wheatstone apply axiomatic-training`: ask, check, audit, derive. Oracles on your graph, and a model beside them."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import numpy as np
-import torch
 from annotated_types import Ge, Le
 
 from wheatstone.bench.errors import UserError
 from wheatstone.bench.files import write_json
-from wheatstone.bench.run import Run
-from wheatstone.bench.shape import WHOLE
-from wheatstone.bench.shape import check as check_shape
 from wheatstone.bench.shown import say
 from wheatstone.domains.causal.axioms import AxiomName
 from wheatstone.domains.causal.formats import read_graph, read_text
@@ -28,36 +24,10 @@ from wheatstone.domains.causal.graphoid import (
     parse_independencies,
 )
 from wheatstone.domains.causal.graphs import Answer, CausalGraph, Question, graph_of
+from wheatstone.domains.causal.labelled import Judged, judged, read_labelled
 from wheatstone.domains.causal.rules import closure, parse_goals, parse_rules
 from wheatstone.domains.causal.text import parse_premise, parse_questions
-from wheatstone.learn.models.transformer import Transformer
-from wheatstone.studies.neural.axiomatic_training.config import Config
-from wheatstone.studies.neural.axiomatic_training.encoding import encoding_of
-
-NAME = "axiomatic-training"
-ARM_OF: dict[AxiomName, str] = {"transitivity": "mixed", "d_separation": "d_separation"}
-SHAPE = {"context": WHOLE}
-NAMINGS = 16
-"""Times that the model is asked, with other names: its answer should not depend on them."""
-
-
-class Opinion(NamedTuple):
-    """What a model answers, asked under several namings of the nodes."""
-
-    yes: int
-    """Namings under which it says yes."""
-    asked: int
-
-    @property
-    def says_yes(self) -> bool:
-        return 2 * self.yes > self.asked
-
-
-class Learner(NamedTuple):
-    """A trained model with what it needs to be asked."""
-
-    model: Transformer
-    config: Config
+from wheatstone.studies.neural.axiomatic_training.learner import NAMINGS, Opinion, load_learner, opinions_of
 
 
 def ask(
@@ -159,6 +129,77 @@ def _prove(graph: CausalGraph, rules: Path, questions: Path | None, most: int, o
         ]
         write_json(out, rows)
         say(f"Written: {out}")
+
+
+def audit(
+    tests: Path,
+    *,
+    run: Path | None = None,
+    arm: str | None = None,
+    seed: int | None = None,
+    most: Annotated[int, Ge(1), Le(10_000)] = 40,
+    out: Path | None = None,
+) -> int:
+    """Which labels of a test set the oracle contradicts, and with --run how a trained model does on it.
+
+    Args:
+        tests: a premise with its question, a tab, and Yes or No a line (.txt, .tsv), or JSON lines of premise,
+            hypothesis and label, or of prompt and completion (.jsonl); also with .gz.
+        run: a run directory of this study.
+        arm: which model of the run; the one that was taught the axiom when not given.
+        seed: which seed of the run; the first when not given.
+        most: faults that are shown.
+        out: a JSON file for all faults.
+    """
+    found = [judged(one) for one in read_labelled(tests)]
+    wrong, flawed = [one for one in found if one.is_wrong], [one for one in found if one.flaw is not None]
+    labelled_yes = sum(one.asked.label for one in found)
+    say(f"{tests}: {len(found)} questions, {labelled_yes} labelled yes")
+    say(f"{len(wrong)} labels are wrong, {len(flawed)} questions are flawed")
+    if wrong:
+        say(f"Right answers score at most {1 - len(wrong) / len(found):.3f} on these labels.")
+    faults = [one for one in found if one.is_wrong or one.flaw is not None]
+    for one in faults[:most]:
+        said = [_contradicted(one)] if one.is_wrong else []
+        say(f"{tests}:{one.asked.line}: {'; '.join([*said, *([one.flaw] if one.flaw else [])])}")
+    if len(faults) > most:
+        say(f"... and {len(faults) - most} more")
+    if run is not None:
+        sound = [one for one in found if one.answer is not None]
+        says_yes = _answers(sound, str(tests), run, arm, seed)
+        agrees = sum(yes == one.asked.label for yes, one in zip(says_yes, sound, strict=True))
+        right = sum(one.answer is not None and yes == one.answer.yes for yes, one in zip(says_yes, sound, strict=True))
+        say(f"The model agrees with {agrees} of {len(sound)} labels, and with the oracle on {right}.")
+    if out is not None:
+        rows = [
+            {
+                "line": one.asked.line,
+                "question": str(one.asked.question),
+                "label": one.asked.label,
+                "oracle": None if one.answer is None else one.answer.yes,
+                "why": None if one.answer is None else one.answer.why,
+                "flaw": one.flaw,
+            }
+            for one in faults
+        ]
+        write_json(out, rows)
+        say(f"Written: {out}")
+    return 0
+
+
+def _contradicted(one: Judged) -> str:
+    assert one.answer is not None
+    return f"{one.asked.question} is labelled {_word(one.asked.label)}, but {one.answer.why}"
+
+
+def _answers(sound: Sequence[Judged], place: str, run: Path, arm: str | None, seed: int | None) -> list[bool]:
+    """What the model says to each question."""
+    axioms: set[AxiomName] = {one.asked.question.axiom for one in sound}
+    learners = {axiom: load_learner(run, arm, seed, axiom) for axiom in axioms}
+    return [
+        opinions_of(learners[one.asked.question.axiom], one.asked.graph, place, [one.asked.question])[0].says_yes
+        for one in sound
+    ]
 
 
 def derive(
@@ -282,49 +323,3 @@ def _record(question: Question, answer: Answer, opinion: Opinion | None) -> dict
 
 def _word(yes: bool) -> str:
     return "yes" if yes else "no"
-
-
-def load_learner(path: Path, arm: str | None, seed: int | None, axiom: AxiomName) -> Learner:
-    """The model of an arm that was taught the axiom. Raises UserError where the run has none."""
-    from wheatstone.bench.registry import load
-
-    run = Run.open(path)
-    if run.study_name != NAME:
-        raise UserError(f"{path}: holds a run of '{run.study_name}'. Make one: wheatstone run {NAME}")
-    name = ARM_OF[axiom] if arm is None else arm
-    if name not in run.arms:
-        raise UserError(f"{path}: has no arm '{name}', only {', '.join(run.arms)}. Choose one with --arm.")
-    record = run.trial(name, run.seeds[0] if seed is None else seed)
-    config = record.config(load(NAME))
-    if config.axiom != axiom:
-        raise UserError(f"--arm {name}: was taught {config.axiom}, the question is about {axiom}.")
-    shape = record.artifact("shape")
-    try:
-        check_shape(shape, SHAPE)
-    except ValueError as error:
-        raise UserError(f"{record.path}: damaged ({error}). Delete the trial's folder and run again.") from None
-    model = encoding_of(config).model(shape["context"], torch.Generator())
-    model.load_state_dict(record.tensors("model"))
-    return Learner(model.eval(), config)
-
-
-def opinions_of(learner: Learner, graph: CausalGraph, place: str, questions: Sequence[Question]) -> list[Opinion]:
-    """What the model answers under `NAMINGS` random namings. Raises UserError for a graph that is too large for it."""
-    config, model = learner.config, learner.model
-    encoding = encoding_of(config)
-    if config.encoding == "statements" and len(graph.names) > config.n_name:
-        raise UserError(
-            f"{place}: the graph has {len(graph.names)} nodes, the model knows {config.n_name} names. "
-            "Ask about a part of it, or train one with more: --config.n-name."
-        )
-    rng = np.random.default_rng(0)
-    instances = graph.instances(questions)
-    votes = np.zeros(len(questions), np.int64)
-    for _ in range(NAMINGS):
-        rows = encoding.rows(instances, rng)
-        if config.positions == "learned" and rows.shape[1] > model.cfg.context:
-            raise UserError(
-                f"{place}: {rows.shape[1]} {encoding.unit}; this arm has positions for {model.cfg.context}."
-            )
-        votes += encoding.says_yes(model, torch.from_numpy(rows))
-    return [Opinion(int(yes), NAMINGS) for yes in votes]
