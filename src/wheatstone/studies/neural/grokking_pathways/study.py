@@ -303,7 +303,8 @@ STUDY = Study(
             CPU,
             seeds=3,
             arms=("learned", "dense", "no_balance", "six_layers", "fewer_questions", "muon"),
-            about="What the monitors depend on: balance, depth, data, optimiser; about a CPU minute a training.",
+            about="What the monitors depend on: balance, depth, data, optimiser; 18 trainings of about a CPU minute. "
+            "Not run whole here: what pilots of some arms showed is told under Found.",
         ),
         "paper": Preset(
             PAPER,

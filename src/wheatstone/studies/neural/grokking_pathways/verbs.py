@@ -43,6 +43,11 @@ def measure(
 ) -> int:
     """Distance between pathways and consistency along them: of a router log, a checkpoint, or a folder of several.
 
+    A router log has a line a token, with the chosen experts of each layer and their weights: {"sample": "q1", "group":
+    "math", "experts": [[3, 1], [0, 2]], "weights": [[0.6, 0.2], [0.5, 0.5]]}; sample and group may be left out. A first
+    line may say {"n_expert": 64, "embedding": [[[...]]]}, the routers' rows [layer expert width], for consistency.
+    Archives hold arrays of the same names: experts and weights [row layer choice], sample and group [row].
+
     A checkpoint is run in single precision with one layer's weights in memory at a time: of OLMoE's 7 billion
     parameters some 3 GB, beside 0.8 GB of states for 100 000 tokens.
 
