@@ -111,12 +111,10 @@ def test_renaming_the_experts_of_a_layer_changes_nothing() -> None:
 
 
 def test_a_symbol_is_a_layer_with_an_expert_and_the_heavier_expert_comes_first() -> None:
-    same, swapped, moved = ([0.7, 0.3, 0.0], [0.3, 0.7, 0.0], [0.0, 0.7, 0.3])
-    weights = np.array([[same, moved], [moved, same], [swapped, moved]])
-    # Without layers in the symbols, 0 1 1 2 and 1 2 0 1 would share a part of their way.
-    assert mean_distance(pathways(weights), np.array([[0, 1]])) == 1.0
-    # The order within a layer counts: 0 1 against 1 0 are two changes of four symbols.
-    assert mean_distance(pathways(weights), np.array([[0, 2]])) == 0.5
+    one = np.eye(3)[[[0, 1, 2], [1, 2, 0]]]  # [row layer expert]: without layers in symbols, 1 2 could stay
+    assert mean_distance(pathways(one), np.array([[0, 1]])) == 1.0
+    two = np.array([[[0.7, 0.3], [0.7, 0.3]], [[0.3, 0.7], [0.7, 0.3]]])  # 0 1 | 0 1 and 1 0 | 0 1
+    assert mean_distance(pathways(two), np.array([[0, 1]])) == 0.5
 
 
 def test_renaming_in_every_sample_leaves_nothing_to_share() -> None:
