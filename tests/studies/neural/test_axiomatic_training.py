@@ -190,7 +190,9 @@ def test_text_is_trained_on_measured_and_shown(text_run: Run) -> None:
         assert found["oracle_disagreements"] == 0
         assert 0 <= found["branching_accuracy"] <= 1
     shown = {one.name: one for one in study.exhibits(text_run)}
-    assert isinstance(shown["network"], Diagram)
+    network = shown["network"]
+    assert isinstance(network, Diagram)
+    assert {"embedding", "unembedding", "causal"} <= {text.text for text in network.texts}
     assert not [name for name in shown if name.startswith("attention")]
 
 

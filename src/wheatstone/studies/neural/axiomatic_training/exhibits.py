@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from wheatstone.bench.exhibit import (
     Circuit,
     CircuitEdge,
     CircuitNode,
+    Diagram,
     Exhibit,
     Heatmap,
     Line,
@@ -25,8 +27,9 @@ from wheatstone.bench.over_seeds import bars_of, finished_arms, measured, n_seed
 from wheatstone.bench.run import Run
 from wheatstone.bench.verdict import share_interval
 from wheatstone.domains.causal.graphs import Question
-from wheatstone.domains.diagrams.models import trained_network
+from wheatstone.domains.diagrams.models import trained_config, trained_title, transformer_diagram
 from wheatstone.domains.diagrams.statements import statement_network
+from wheatstone.domains.diagrams.types import symbol
 
 HALF = Mark("y", 0.5, "chance")
 TAUGHT_TO = Mark("x", 6, "longest taught")
@@ -88,9 +91,15 @@ def exhibits(run: Run) -> Sequence[Exhibit]:
     for arm in [*causal[:1], *separating[:1]]:
         shown += _errors(run, arm, run.seeds[0])
         shown.append(_all_tests(run, arm))
-    network = trained_network if run.base_config.get("encoding") == "text" else statement_network
+    network = _text_network if run.base_config.get("encoding") == "text" else statement_network
     shown += [network(run, arm) for arm in finished[:1]]
     return shown
+
+
+def _text_network(run: Run, arm: str) -> Diagram:
+    """The network of an arm that reads text; the number of tokens stays a letter, `v`."""
+    cfg = dataclasses.replace(trained_config(run, arm), tied=False)
+    return transformer_diagram(cfg, title=trained_title(cfg, arm), vocab=symbol("v"))
 
 
 def _artifact(run: Run, arm: str, seed: int, name: str) -> list[dict[str, Any]]:
