@@ -97,7 +97,7 @@ def cover(
     _about_coverage(covered, k, asked is None, report)
     _about_fragments(found, k, examples.columns, report)
     answers = substitute(graph, least=k)
-    _about_answers(answers, None if asked is None else encoding.target_ids(asked), report)
+    _about_answers(answers, None if asked is None else encoding.target_ids(asked), k_max, report)
     _about_more(grown, covered, graph, k, share, suggest, encoding, report)
     _explain(graph, covered, k, explain, encoding)
     if out is not None:
@@ -212,7 +212,7 @@ def _about_fragments(found: Classes, k: int, columns: tuple[str, ...], report: d
     report["fragments"] = table
 
 
-def _about_answers(answers: Substituted, expected: Ints | None, report: dict[str, Any]) -> None:
+def _about_answers(answers: Substituted, expected: Ints | None, k_max: int, report: dict[str, Any]) -> None:
     reached = answers.targets != NONE
     disputed = int(answers.disputed.sum())
     say("")
@@ -227,6 +227,16 @@ def _about_answers(answers: Substituted, expected: Ints | None, report: dict[str
         f"  right: {right.mean():.1%} of all tests"
         + (f", {right[reached].mean():.1%} of these" if reached.any() else "")
     )
+    found = reached & (answers.steps > 0)  # a test that is a training row needs no evidence
+    levels = np.unique(answers.k[found]).tolist()
+    by_k = {str(level): float(right[found & (answers.k == level)].mean()) for level in levels}
+    report["right_by_k"] = by_k
+    if by_k:
+        n = np.bincount(answers.k[found])
+        told = ", ".join(
+            f"k {'>=' if level == k_max else '='} {level} {by_k[str(level)]:.1%} of {n[level]}" for level in levels
+        )
+        say(f"  by the evidence that was enough: {told}")
 
 
 def _about_more(
