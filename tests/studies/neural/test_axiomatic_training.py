@@ -264,6 +264,8 @@ def test_check_asks_a_graph_and_a_model_beside_the_oracle(
     said = capsys.readouterr().out
     assert "4 nodes, 3 edges, no cycle" in said
     assert "The model agrees with the oracle on" in said
+    assert "about transitivity, on: no 1, written 1, two_hops 2, ends 2, mentioned_first 2" in said
+    assert "about d_separation, on: no 0, not_adjacent 1, given 0, cut 0" in said
     rows = json.loads(out.read_text(encoding="utf-8"))
     assert [row["oracle"] for row in rows] == [True, False, True]
     for row in rows:

@@ -13,7 +13,7 @@ from annotated_types import Ge, Le
 from wheatstone.bench.errors import UserError
 from wheatstone.bench.files import write_json
 from wheatstone.bench.shown import say
-from wheatstone.domains.causal.axioms import AxiomName
+from wheatstone.domains.causal.axioms import AXIOMS, AxiomName
 from wheatstone.domains.causal.formats import read_graph, read_text
 from wheatstone.domains.causal.graphoid import (
     MOST_VARIABLES,
@@ -279,8 +279,8 @@ def _report(
     """Prints oracle and model side by side, and writes them down."""
     answers = [graph.answer(question) for question in questions]
     opinions: list[Opinion | None] = [None] * len(questions)
+    axioms: list[AxiomName] = list(dict.fromkeys(question.axiom for question in questions))
     if run is not None:
-        axioms: list[AxiomName] = list(dict.fromkeys(question.axiom for question in questions))
         for axiom in axioms:
             rows = [at for at, question in enumerate(questions) if question.axiom == axiom]
             learner = load_learner(run, arm, seed, axiom)
@@ -297,12 +297,21 @@ def _report(
         right = sum(answer.yes == opinion.says_yes for answer, opinion in known)
         yes = sum(answer.yes for answer, _ in known)
         say(f"\nThe model agrees with the oracle on {right} of {len(known)}; {yes} of these are yes.")
+        for axiom in axioms:
+            say(f"Trivial rules agree, about {axiom}, on: {_rules_agree(graph, questions, axiom)}")
         say(f"In brackets: namings of the nodes, of {NAMINGS}, under which the model says so.")
     else:
         say("\nThe oracle alone (networkx). For a model beside it: wheatstone run axiomatic-training, then --run RUN.")
     if out is not None:
         write_json(out, [_record(*row) for row in zip(questions, answers, opinions, strict=True)])
         say(f"Written: {out}")
+
+
+def _rules_agree(graph: CausalGraph, questions: Sequence[Question], axiom: AxiomName) -> str:
+    """How often each trivial rule is right about an axiom: what a model has to beat."""
+    instances = graph.instances([question for question in questions if question.axiom == axiom])
+    guesses = AXIOMS[axiom].guesses(instances)
+    return ", ".join(f"{name} {int((guess == instances.answer).sum())}" for name, guess in guesses.items())
 
 
 def _said(answer: Answer, opinion: Opinion) -> str:
