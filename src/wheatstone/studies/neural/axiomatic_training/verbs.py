@@ -80,7 +80,7 @@ def check(
         run: a run directory of this study.
         arm: which model of the run; the one that was taught the axiom when not given.
         seed: which seed of the run; the first when not given.
-        most: questions that are made up when no file is given.
+        most: questions that are made up, or conclusions that are shown, when no file of questions is given.
         out: a JSON file for everything that is printed.
     """
     found = read_graph(graph)
