@@ -63,6 +63,20 @@ def test_the_oracle_answers_and_says_why(tmp_path: Path) -> None:
     )
 
 
+def test_the_chest_clinic_explains_itself(tmp_path: Path) -> None:
+    """The network ASIA of Lauritzen and Spiegelhalter 1988, figure 1."""
+    text = "dag { asia -> tub -> either; lung -> either -> xray; either -> dysp <- bronc; lung <- smoke -> bronc }"
+    graph = read_graph(write(tmp_path, "asia.dagitty", text))
+    assert (len(graph.names), len(graph.edges)) == (8, 8)
+    whys = [
+        ("asia", "xray", ("either",), "blocked: asia → tub → either → xray at either (given)"),
+        ("tub", "lung", ("xray",), "open path: tub → either ← lung (either is opened by xray)"),
+        ("asia", "smoke", ("dysp",), "open path: asia → tub → either ← lung ← smoke (either is opened by dysp)"),
+    ]
+    for first, second, given, why in whys:
+        assert graph.answer(Question("d_separation", first, second, given)).why == why
+
+
 def test_a_path_is_blocked_where_it_is_not_where_a_collider_is_open() -> None:
     edges = [Edge("a", "c"), Edge("b", "c"), Edge("b", "e"), Edge("c", "d")]
     graph = graph_of(edges, "g")
