@@ -70,7 +70,7 @@ class Probe:
     """Tokens whose rank the logit lens reports."""
 
     def answered_by(self, model: Transformer) -> Probe:
-        """The part of the probe where the model is right about the clean question and about every variable's source."""
+        """The part of the probe where the model is right about the clean question; sources may be answered wrong."""
         keep = answers(model, self.clean) == self.expected
         return self.part(keep)
 

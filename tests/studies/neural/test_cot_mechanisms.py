@@ -25,10 +25,11 @@ from wheatstone.domains.steps import Asked, StepTokens
 from wheatstone.interp.circuit import Circuit
 from wheatstone.learn.sequences import Sequences
 from wheatstone.learn.training import Fitted, Point
-from wheatstone.studies.neural.cot_mechanisms import exhibits, study, verbs
+from wheatstone.studies.neural.cot_mechanisms import study, verbs
 from wheatstone.studies.neural.cot_mechanisms.config import Config
 from wheatstone.studies.neural.cot_mechanisms.experiment import Task, make_task, table_of, times
 from wheatstone.studies.neural.cot_mechanisms.internalise import rows_of_stage
+from wheatstone.studies.neural.cot_mechanisms.places import sites
 from wheatstone.studies.neural.cot_mechanisms.trace import Stage, Token
 
 DATA = Path(__file__).parents[2] / "data" / "cot-mechanisms"
@@ -178,12 +179,12 @@ def test_the_report_says_where_the_bridge_is_held_and_how_learning_went(run: Run
     circuit = Circuit(
         ("h", "r1", "r2"), 2, 50, {}, {"bridge": [[0.1, 0, 0], [0, 0.95, 0.2], [0, 0.97, 1.0]]}, {}, (), {}, "none"
     )
-    assert exhibits.sites(circuit) == ("r1, after block 1; r2, after block 2", "0.95; 1.00")
-    assert exhibits.sites(dataclasses.replace(circuit, interchange={"bridge": [[1, 0, 0]] * 3})) == (
-        "h, as it is read",
-        "1.00",
-    )
-    assert exhibits.sites(dataclasses.replace(circuit, interchange={"bridge": [[0, 0, 0]] * 3})) == ("nowhere", "")
+    assert sites(circuit) == ("r1 after block 1, r2 after block 2", 0.95, 1.0)
+    # A model that is right about six of ten other questions cannot be led to more of them.
+    unsure = dataclasses.replace(circuit, interchange={"bridge": [[0, 0, 0.1], [0, 0, 0.55], [0, 0, 0.6]]})
+    assert sites(unsure) == ("r2 after block 1", 0.55, 0.6)
+    wrong = dataclasses.replace(circuit, interchange={"bridge": [[0.1, 0.1, 0.1]] * 3})
+    assert sites(wrong) == ("nowhere", None, 0.1)
     shown = {one.name: one for one in study.exhibits(run)}
     dropped = shown["internalised"]
     assert isinstance(dropped, Lines)

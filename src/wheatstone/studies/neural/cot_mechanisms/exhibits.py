@@ -12,9 +12,10 @@ from wheatstone.bench.over_seeds import bars_of, finished_arms, measured, n_seed
 from wheatstone.bench.run import Run
 from wheatstone.bench.verdict import share_interval
 from wheatstone.domains.diagrams.models import trained_network
-from wheatstone.interp.circuit import HOLDS_VARIABLE, Circuit
+from wheatstone.interp.circuit import Circuit
 from wheatstone.interp.pictures import layer_names, state_map
 from wheatstone.learn.kinetics import fit_logistic
+from wheatstone.studies.neural.cot_mechanisms.places import places
 
 CURVES = ("cot", "no_cot", "no_cot_10x", "no_cot_phi_15", "filler", "own_facts", "own_facts_no_cot")
 FAITHFUL = ("cot", "b_noise_40", "t_noise_40", "own_facts")
@@ -286,7 +287,7 @@ def _cost(run: Run, finished: Sequence[str]) -> Table:
 def _stages(run: Run, finished: Sequence[str]) -> list[Exhibit]:
     """Maps of both stages, and those of a model without chain of thought beside them."""
     seed = run.seeds[0]
-    shown: list[Exhibit] = _places(run, finished)
+    shown: list[Exhibit] = places(run, finished)
     for arm in STAGED:
         if arm in finished:
             shown += _maps(run, arm, "stage_one", f"{arm}, stage one (writes the bridge), seed {seed}")
@@ -295,45 +296,6 @@ def _stages(run: Run, finished: Sequence[str]) -> list[Exhibit]:
     if direct is not None:
         shown += _maps(run, direct, "direct", f"{direct} (answers at once), seed {seed}")
     return shown
-
-
-def _places(run: Run, finished: Sequence[str]) -> list[Exhibit]:
-    """Where the bridge is held, by exchange: every position, with the first block from which its state decides."""
-    rows: list[tuple[str | float | None, ...]] = []
-    for arm in finished:
-        for artifact, writes in (("stage_one", "bridge"), ("stage_two", "answer"), ("direct", "answer")):
-            for seed in run.seeds:
-                record = run.trial(arm, seed)
-                circuit = Circuit.from_json(record.artifact(artifact)) if record.has(artifact) else None
-                if circuit is None or not circuit.n:
-                    continue
-                rows.append((arm, str(seed), ", ".join(circuit.labels), writes, circuit.n, *sites(circuit)))
-    if not rows:
-        return []
-    return [
-        Table(
-            "places",
-            "Where the bridge of another question, put in place of its own, decides what is written",
-            ("arm", "seed", "reads", "writes", "n", "bridge held at", "share there"),
-            rows,
-            f"Positions whose exchanged state decides at least {HOLDS_VARIABLE:.0%} of what is written, with the first "
-            "block from which it does. Two stages are a bridge held at r2, where it is written, and read at b. To "
-            "answer at once it has to be held at r1, so that a later block can look up the answer at r2.",
-        )
-    ]
-
-
-def sites(circuit: Circuit) -> tuple[str, str]:
-    """The positions that hold the bridge, each with its first layer, and the share that follows there."""
-    found = circuit.interchange["bridge"]
-    first = [
-        next((layer for layer, row in enumerate(found) if row[position] >= HOLDS_VARIABLE), None)
-        for position in range(len(circuit.labels))
-    ]
-    held = [(label, layer, position) for position, (label, layer) in enumerate(zip(circuit.labels, first, strict=True))]
-    kept = [(label, layer, found[layer][position]) for label, layer, position in held if layer is not None]
-    names = [f"{label}, {'as it is read' if not layer else f'after block {layer}'}" for label, layer, _ in kept]
-    return "; ".join(names) or "nowhere", "; ".join(f"{share:.2f}" for *_, share in kept)
 
 
 def _maps(run: Run, arm: str, artifact: str, heading: str) -> list[Exhibit]:

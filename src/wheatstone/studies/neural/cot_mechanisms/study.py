@@ -21,6 +21,8 @@ Differs       In `cpu`: 60 entities, 20 relations, 2 layers of width 64, Muon, h
 Found         1 In all seeds the bridge is looked up where it is written: the state at r2 after block 1 decides it
               (1.00), that at r1 nothing. Answered at once (`no_cot_phi_15`) it is held at r1 after block 1, and block 2
               looks up the answer at r2 (1.00 each). With the bridge written one block does both, and one is enough.
+              Wrong answers, even 40 %, leave both stages in place (r2 after block 1, b as it is read); with 40 % wrong
+              bridges what is written is decided only after block 2, in both.
               2 As logistic curves over log steps, half of the ID ceiling is reached at step 77 and of the OOD one at
               146, without chain of thought at phi 15 at 492. Wrong steps lower the ceiling and leave the time: 20 and
               40 % wrong answers end at 0.89 and 0.71, half of it at step 68; wrong bridges at 0.81 and 0.49, at 75 and
