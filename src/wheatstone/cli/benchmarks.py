@@ -30,6 +30,7 @@ ORDER = (
     "meta_step",
     "deeponet_step",
     "data_generation",
+    "coverage",
     "aqc_objective",
     "generation",
     "generative_logic",
