@@ -17,7 +17,7 @@ Differs       A position holds a whole statement (kind and two names), not a cha
               measured beside it. After a first run of three seeds at a quarter of the demonstrations, which left nine
               of fifteen claims open, width, heads, batch, steps, the number of seeds and the balance of d-separation
               were chosen on other seeds; claims, margins and tests stayed. Four seeds of that left six claims open;
-              two more, a number fixed before they ran, make six.
+              two more, a number fixed before they ran, decided two of these.
 Falsified by  `chains_only` or `one_layer` doing as well on what was not taught; `shuffled_answers` learning anything;
               accuracy on far pairs that a rule without any path ('written', 'ends') reaches too
 """
@@ -275,7 +275,7 @@ STUDY = Study(
         ),
         "cpu": Preset(
             CPU,
-            seeds=4,
+            seeds=6,
             arms=tuple(arm.name for arm in ARMS[:8]),
             about="Every contrast: a good minute a training on one thread, d-separation four. Tried on two other seeds "
             "for half a minute each: batches of 128 questions (0.64 of the hard pairs right; of 512 0.83), width 96 "
@@ -284,10 +284,13 @@ STUDY = Study(
             "(7 to 15 nodes: 0.80 without positions, 0.81 with learned ones). d-separation balanced by answer alone "
             "learns who is adjacent and no more (far pairs 0.68; by distance, in fewer steps, 0.88). What stays open: "
             "on longer chains two hops are missed nearly as often as seven, for more statements than were taught harm, "
-            "not more hops; whether a model takes the order of mention for the cause differs by seed; vectors "
-            "for places that mean nothing do no harm once training is long enough; on flipped chains 'yes if written' "
-            "leaves hardly more than the margin. Adjacent pairs, which d-separation by distance seldom asks in "
-            "training, cost it the branching graphs.",
+            "not more hops; of six models told the order of mention, three "
+            "take it for the cause; vectors for places that mean nothing do no harm once training is long enough; on "
+            "flipped chains 'yes if written' gets 0.83 to 0.95, as each seed holds other shapes out, 'mixed' 0.99 on all. "
+            "Adjacent pairs, which d-separation by distance seldom asks in "
+            "training, cost it the branching graphs. Of all pairs in real Bayesian networks the model (`check --run`, "
+            "seed 0 of mixed) gets 54 of 56 right in ASIA, where 'yes if written' gets 46 and 'at most two hops' 53; "
+            "101 of 110 in SACHS (the rules 105 and 109), 298 of 380 in CHILD (341 and 364): 20 nodes are too many.",
         ),
         "depth": Preset(
             CPU,
