@@ -283,14 +283,14 @@ STUDY = Study(
             "oftener in the tests), four of five chains flipped (no clear gain), statements in the order of the chain "
             "(7 to 15 nodes: 0.80 without positions, 0.81 with learned ones). d-separation balanced by answer alone "
             "learns who is adjacent and no more (far pairs 0.68; by distance, in fewer steps, 0.88). What stays open: "
-            "on longer chains two hops are missed nearly as often as seven, for more statements than were taught harm, "
-            "not more hops; of six models told the order of mention, three "
-            "take it for the cause; vectors for places that mean nothing do no harm once training is long enough; on "
-            "flipped chains 'yes if written' gets 0.83 to 0.95, as each seed holds other shapes out, 'mixed' 0.99 on all. "
-            "Adjacent pairs, which d-separation by distance seldom asks in "
-            "training, cost it the branching graphs. Of all pairs in real Bayesian networks the model (`check --run`, "
-            "seed 0 of mixed) gets 54 of 56 right in ASIA, where 'yes if written' gets 46 and 'at most two hops' 53; "
-            "101 of 110 in SACHS (the rules 105 and 109), 298 of 380 in CHILD (341 and 364): 20 nodes are too many.",
+            "on longer chains two hops are missed nearly as often as seven, for more statements than were taught "
+            "harm, not more hops; of six models told the order of mention, three take it for the cause; vectors for "
+            "places that mean nothing do no harm once training is long enough; on flipped chains 'yes if written' "
+            "gets 0.83 to 0.95, as each seed holds other shapes out, and 'mixed' 0.99. Adjacent pairs, which "
+            "d-separation by distance seldom asks in training, cost it the branching graphs. Of all pairs in real "
+            "Bayesian networks the model (`check --run`, seed 0 of mixed) gets 54 of 56 right in ASIA, where 'yes if "
+            "written' gets 46 and 'at most two hops' 53; 101 of 110 in SACHS (the rules 105 and 109), 298 of 380 in "
+            "CHILD (341 and 364): 20 nodes are too many.",
         ),
         "depth": Preset(
             CPU,
