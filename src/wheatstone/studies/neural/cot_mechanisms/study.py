@@ -27,7 +27,10 @@ Found         1 In all seeds the bridge is looked up where it is written: the st
               146, without chain of thought at phi 15 at 492. Wrong steps lower the ceiling and leave the time: 20 and
               40 % wrong answers end at 0.89 and 0.71, half of it at step 68; wrong bridges at 0.81 and 0.49, at 75 and
               77. Phi 7.2 is no sooner (74; OOD 173).  3 There is no phase of right answers after wrong bridges: 0.07 of
-              them at most, at any evaluation, in any arm (leaving out one with three such questions).
+              them at most, at any evaluation, in any arm (leaving out one with three such questions).  4 A dropped
+              bridge is not internalised (`internalised` with 200 steps a stage, three seeds, measured beside the
+              record): OOD 1.00 while all bridges are written, 0.15 to 0.25 when a third of the questions has lost it,
+              and answered at once in the end 0.00 to 0.05 (ID 0.06 to 0.07, training 1.00). The answers are memorised.
 Falsified by  `no_cot`, even at ten times the steps, or `filler` answering OOD questions; wrong answers hurting as much
               as wrong bridges; answers that change with h or r1 once the bridge is written
 """
@@ -347,7 +350,8 @@ STUDY = Study(
             dataclasses.replace(CPU, evaluations=40),
             seeds=3,
             arms=("cot", "phi_0_9", "phi_1_8", "internalised"),
-            about="Few questions, evaluations close enough for the kinetics, and the bridge dropped step by step.",
+            about="Few questions, evaluations close enough for the kinetics, and the bridge dropped step by step: about "
+            "nine core-minutes. Not run as a whole.",
         ),
         "paper": Preset(
             PAPER,
