@@ -350,8 +350,8 @@ STUDY = Study(
             dataclasses.replace(CPU, evaluations=40),
             seeds=3,
             arms=("cot", "phi_0_9", "phi_1_8", "internalised"),
-            about="Few questions, evaluations close enough for the kinetics, and the bridge dropped step by step: about "
-            "nine core-minutes. Not run as a whole.",
+            about="Few questions, evaluations close enough for the kinetics, and the bridge dropped step by step; nine "
+            "core-minutes, not run as a whole.",
         ),
         "paper": Preset(
             PAPER,
