@@ -29,8 +29,9 @@ def test_no_test_is_empty() -> None:
 
 
 def test_a_seed_without_a_test_leaves_the_point_to_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = Run.create(tmp_path / "run", study.STUDY, "smoke", study.SMOKE, (0, 1, 2), ("mixed",), 1)
-    balanced: dict[int, dict[int, float | None]] = {0: {4: 0.8, 5: 0.9}, 1: {4: None, 5: 0.7}, 2: {5: 0.8}}
+    run = Run.create(tmp_path / "run", study.STUDY, "smoke", study.SMOKE, (0, 1, 2, 3), ("mixed",), 1)
+    balanced: dict[int, dict[int, float | None]]
+    balanced = {0: {4: 0.8, 5: 0.9}, 1: {4: None, 5: 0.7}, 2: {5: 0.8, 6: 0.6}, 3: {5: 0.8, 6: 0.8}}
 
     def tests(_run: Run, _arm: str, seed: int, _name: str) -> list[dict[str, Any]]:
         return [
@@ -41,5 +42,5 @@ def test_a_seed_without_a_test_leaves_the_point_to_the_others(tmp_path: Path, mo
     monkeypatch.setattr(exhibits, "_artifact", tests)
     shown = exhibits._by_length(run, "flipped", ["mixed"])
     assert isinstance(shown, Lines)
-    assert list(shown.lines[0].x) == [4.0, 5.0]
-    assert list(shown.lines[0].y) == pytest.approx([0.8, 0.8])
+    assert list(shown.lines[0].x) == [5.0, 6.0]
+    assert list(shown.lines[0].y) == pytest.approx([0.8, 0.7])
