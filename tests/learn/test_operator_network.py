@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 
+from wheatstone.learn.models.grid_operators import PERIOD, FourierLayers
 from wheatstone.learn.models.operator_network import (
     GRID,
     Ensemble,
@@ -35,7 +37,8 @@ def test_it_is_the_dot_product_of_branch_and_trunk() -> None:
 
 @pytest.mark.parametrize(
     "changes", [{}, {"kind": "fnn"}, {"stacked": True}, {"stacked": True, "depth": 1}, {"stacked": True, "depth": 3},
-                {"fourier": 3}, {"hard": "start"}, {"bias": False}], ids=str)  # fmt: skip
+                {"fourier": 3}, {"hard": "start"}, {"bias": False}, {"kind": "fno"},
+                {"kind": "lstm", "hard": "start"}], ids=str)  # fmt: skip
 def test_rows_and_everywhere_agree(changes) -> None:
     net = network(**changes)
     whole = net.everywhere(U, Y)
@@ -108,3 +111,62 @@ def test_members_of_an_ensemble_train_as_they_would_alone() -> None:
 def test_weights_are_drawn_from_the_generator_alone() -> None:
     assert torch.equal(network(3)(U, Y), network(3)(U, Y))
     assert not torch.equal(network(3)(U, Y), network(4)(U, Y))
+
+
+GRIDDED = ("fno", "lstm")
+
+
+@pytest.mark.parametrize("kind", GRIDDED)
+def test_networks_on_a_grid_answer_there_and_are_linear_between(kind) -> None:
+    net = network(kind=kind)
+    grid = net.grid(U)
+    assert torch.allclose(net.everywhere(U, torch.linspace(0, 1, 5)[:, None]), grid, atol=1e-6)
+    between = net.everywhere(U, torch.tensor([[0.125]]))
+    assert torch.allclose(between[:, 0], (grid[:, 0] + grid[:, 1]) / 2, atol=1e-6)
+    with pytest.raises(ValueError, match="places of one coordinate, not 2"):
+        network(kind=kind, dim=2)
+
+
+def test_a_recurrent_network_knows_nothing_of_later_inputs_and_fourier_layers_do() -> None:
+    later = U.clone()
+    later[:, 3:] += 1
+    for kind, knows in (("lstm", False), ("fno", True)):
+        net = network(kind=kind)
+        change = (net.grid(later) - net.grid(U)).detach().abs()
+        assert (change[:, :3].max() > 1e-4) == knows
+        assert change[:, 3:].max() > 1e-4
+
+
+def test_a_fourier_layer_is_a_filter_of_the_transform() -> None:
+    """With one frequency kept and unit weights the layer leaves the constant: the mean over the grid."""
+    layers = FourierLayers(8, 3, 1, 1, "gelu", torch.Generator().manual_seed(0))
+    x = torch.randn(2, 3, 8, generator=torch.Generator().manual_seed(2))
+    weight = torch.stack([torch.eye(3), torch.zeros(3, 3)])[..., None]
+    assert torch.allclose(layers._over_all_places(x, weight), x.mean(-1, keepdim=True).expand_as(x), atol=1e-6)
+    # With every frequency of a period of 40 places, it is numpy's transform of the function padded with zeros.
+    places, kept = 32, 7
+    layers = FourierLayers(places, 1, 1, kept, "gelu", torch.Generator().manual_seed(0))
+    x = torch.randn(1, 1, places, generator=torch.Generator().manual_seed(3))
+    phase = np.outer(np.linspace(0, 1, places), np.arange(kept)) * 2 * np.pi / PERIOD
+    spectrum = (x[0, 0].numpy() * np.exp(-1j * phase).T).sum(1) / places
+    factor = np.random.default_rng(0).standard_normal((2, kept))
+    wanted = spectrum * (factor[0] + 1j * factor[1])
+    expected = (wanted * np.exp(1j * phase)).real @ np.where(np.arange(kept) == 0, 1, 2)
+    weight = torch.from_numpy(factor).float()[:, None, None, :]
+    assert torch.allclose(layers._over_all_places(x, weight)[0, 0], torch.from_numpy(expected).float(), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", GRIDDED)
+def test_networks_on_a_grid_learn_to_clip_and_to_integrate(kind) -> None:
+    draw = torch.Generator().manual_seed(0)
+    u = torch.randn(64, 16, generator=draw).cumsum(-1) / 4
+    s = (u.cumsum(-1) / 16).clamp(-0.3, 0.3)
+    net = network(kind=kind, sensors=16, width=16, activation="gelu", frequencies=8)
+    adam = torch.optim.Adam(net.parameters(), 1e-2)
+    places = torch.linspace(0, 1, 16)[:, None]
+    for _ in range(120):
+        loss = (net.everywhere(u, places) - s).square().mean()
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+    assert loss.item() < 0.02 * s.var().item()

@@ -218,6 +218,26 @@ def test_a_users_equation_is_learnt_and_answers(tmp_path: Path, capsys: pytest.C
     assert "warning: 1 place(s) outside" in capsys.readouterr().err
 
 
+def test_fourier_layers_are_fitted_as_an_ensemble_and_answer(tmp_path: Path) -> None:
+    model = tmp_path / "m.safetensors"
+    fast = {**FAST, "width": 4, "depth": 1, "network": "fno"}
+    verbs.fit(ode="-s + u", control=False, model=model, out=tmp_path / "run", **fast)
+    members = Surrogate.load(model).members
+    assert [(one.cfg.kind, one.cfg.width) for one in members] == [("fno", 4)] * 2
+    made = Run.open(tmp_path / "run")
+    data = make_problem(trial(made, "own"))
+    found = Surrogate.load(model).predict(data.test.u, data.test.y[0]).mean
+    assert ((found - data.test.s) ** 2).mean() == pytest.approx(measure(made, "own", "test_mse"), rel=1e-5)
+    u = np.random.default_rng(0).standard_normal((12, 8))
+    np.savez(tmp_path / "flat.npz", U=u, Y=np.random.default_rng(1).uniform(size=(5, 2)), S=u[:, :5])
+    with pytest.raises(UserError, match=r"flat\.npz: places have 2 coordinates; --network fno"):
+        verbs.fit(data=tmp_path / "flat.npz", network="fno", model=model)
+    with pytest.raises(UserError, match="--kind fno: is for places of one coordinate"):
+        Config(kind="fno").network(2)
+    with pytest.raises(UserError, match="--kind lstm: no ensemble"):
+        Config(kind="lstm", method="ensemble").network(1)
+
+
 def test_a_fixed_basis_needs_common_places(tmp_path: Path, run: Run) -> None:
     from wheatstone.studies.physical.deeponet.experiment import reduction_of, scaling_of
 

@@ -4,6 +4,8 @@
                 sensors, the trunk net the place of the output; the last layer of the trunk is activated, that of the
                 branch is not. Stacked: each b_k is a network of its own, as in the theorem of Chen and Chen (1995).
     FNN         one network that eats sensors and place together
+    FNO, LSTM   the output on the grid of the sensors by `grid_operators`, linear between them: for places of one
+                coordinate, over the interval that the input lives on
 
 Options beyond the paper: Fourier features of the place, outputs that are zero where the solution is known to be zero,
 a fixed basis in place of the trunk, the outputs' own principal components (all three Lu et al., CMAME 393, 2022,
@@ -26,10 +28,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
+from wheatstone.learn.models.grid_operators import FourierLayers, RecurrentLayers
+
 GRID = 201
 """Even places at which a fixed basis is stored."""
 Activation = Literal["relu", "tanh", "gelu", "silu"]
 Hard = Literal["none", "start", "edges"]
+Kind = Literal["deeponet", "fnn", "fno", "lstm"]
 ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
     "tanh": torch.tanh,
@@ -46,12 +51,12 @@ class OperatorNetworkConfig:
     """Values of the input function (m)."""
     dim: Annotated[int, Gt(0)] = 1
     """Coordinates of a place of the output function."""
-    kind: Literal["deeponet", "fnn"] = "deeponet"
-    """DeepONet, or one fully connected network."""
+    kind: Kind = "deeponet"
+    """DeepONet, one fully connected network, Fourier layers, or a recurrent network."""
     width: Annotated[int, Gt(0)] = 40
     """Width of every layer; of a DeepONet also the number of products (p)."""
     depth: Annotated[int, Gt(0)] = 2
-    """Layers of branch and trunk, each; hidden layers of an FNN."""
+    """Layers of branch and trunk, each; hidden layers of the others."""
     activation: Activation = "relu"
     """Between layers."""
     stacked: bool = False
@@ -65,6 +70,8 @@ class OperatorNetworkConfig:
     all others."""
     modes: Annotated[int, Ge(0)] = 0
     """Functions of a fixed basis in place of the trunk; 0 trains a trunk. For places of one coordinate."""
+    frequencies: Annotated[int, Gt(0)] = 16
+    """Frequencies that Fourier layers mix over all places."""
 
 
 @dataclass(frozen=True)
@@ -177,6 +184,15 @@ class OperatorNetwork(nn.Module):
         seen, hidden = cfg.dim * (1 + 2 * cfg.fourier), [cfg.width] * cfg.depth
         if cfg.kind == "fnn":
             self.whole = Layers([cfg.sensors + seen, *hidden, 1], cfg.activation, init)
+        elif cfg.kind in ("fno", "lstm"):
+            if cfg.dim > 1:
+                raise ValueError(f"'{cfg.kind}' is for places of one coordinate, not {cfg.dim}")
+            sizes = (cfg.width, cfg.depth)
+            self.grid = (
+                FourierLayers(cfg.sensors, *sizes, cfg.frequencies, cfg.activation, init)
+                if cfg.kind == "fno"
+                else RecurrentLayers(*sizes, init)
+            )
         elif cfg.modes:
             self.branch = Layers([cfg.sensors, *hidden, cfg.modes], cfg.activation, init)
             self.register_buffer("modes", torch.zeros(cfg.modes + 1, GRID) if reduction is None else reduction.basis)
@@ -203,9 +219,7 @@ class OperatorNetwork(nn.Module):
     def basis(self, y: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch product"]:
         """t_k at places."""
         if self.cfg.modes:
-            at = self._unit(y) * (GRID - 1)
-            hats = (1 - (at - torch.arange(GRID, dtype=at.dtype, device=at.device)).abs()).clamp(min=0)
-            return hats @ self.modes.mT  # linear between the places of the grid
+            return self._hats(y, GRID) @ self.modes.mT
         return ACTIVATIONS[self.cfg.activation](self.trunk(self._features(y)))
 
     def forward(self, u: Float[Tensor, "batch sensor"], y: Float[Tensor, "batch dim"]) -> Float[Tensor, " batch"]:
@@ -213,6 +227,8 @@ class OperatorNetwork(nn.Module):
         if self.cfg.kind == "fnn":
             seen = torch.cat([(u - self.u_shift) / self.u_spread, self._features(y)], dim=-1)
             return self._finished(self.whole(seen)[..., 0], y)
+        if self.cfg.kind != "deeponet":
+            return self._finished((self._on_grid(u) * self._hats(y, self.cfg.sensors)).sum(-1), y)
         return self._finished((self.coefficients(u) * self.basis(y)).sum(-1) + self._bias(), y)
 
     def everywhere(
@@ -221,12 +237,22 @@ class OperatorNetwork(nn.Module):
         """The output of every function at every place."""
         if self.cfg.kind == "deeponet":
             return self._finished(self.coefficients(u) @ self.basis(y).mT + self._bias(), y[None])
+        if self.cfg.kind != "fnn":
+            return self._finished(self._on_grid(u) @ self._hats(y, self.cfg.sensors).mT, y[None])
         rows = (u.repeat_interleave(len(y), 0), y.repeat(len(u), 1))
         return self(*rows).view(len(u), len(y))
 
     def parameter_count(self) -> int:
         """Numbers that training changes."""
         return sum(parameter.numel() for parameter in self.parameters())
+
+    def _on_grid(self, u: Tensor) -> Tensor:
+        return self.grid((u - self.u_shift) / self.u_spread)
+
+    def _hats(self, y: Tensor, places: int) -> Tensor:
+        """Weights of the places of an even grid, for values that are linear between them."""
+        at = self._unit(y) * (places - 1)
+        return (1 - (at - torch.arange(places, dtype=at.dtype, device=at.device)).abs()).clamp(min=0)
 
     def _bias(self) -> Tensor | float:
         return 0.0 if self.b0 is None else self.b0

@@ -9,7 +9,7 @@ from annotated_types import Ge, Gt, Le
 
 from wheatstone.bench.errors import UserError
 from wheatstone.domains.physics.function_spaces import SpaceName
-from wheatstone.learn.models.operator_network import Activation, Hard, OperatorNetworkConfig
+from wheatstone.learn.models.operator_network import Activation, Hard, Kind, OperatorNetworkConfig
 from wheatstone.learn.regression import RegressionConfig
 
 OperatorName = Literal[
@@ -64,7 +64,7 @@ class Config:
     0 sets none."""
     method: Method = "network"
     """One network, the best of a grid of networks, an ensemble, linear algebra, or a sweep."""
-    kind: Literal["deeponet", "fnn"] = "deeponet"
+    kind: Kind = "deeponet"
     """The network, where there is one."""
     sensors: Annotated[int, Ge(2)] = 100
     """Values of an input function that a method sees (m)."""
@@ -87,6 +87,8 @@ class Config:
     regression."""
     modes: Annotated[int, Ge(1)] = 32
     """Components at most."""
+    frequencies: Annotated[int, Ge(1)] = 16
+    """Frequencies that Fourier layers mix over all places."""
     normalise: bool = False
     """Inputs and outputs in units of their spread over the training data."""
     loss: Literal["labels", "equation"] = "labels"
@@ -115,7 +117,11 @@ class Config:
     """Networks of an ensemble."""
 
     def network(self, dim: int, sensors: int | None = None, width: int | None = None) -> OperatorNetworkConfig:
-        """The network for places of `dim` coordinates."""
+        """The network for places of `dim` coordinates. Raises UserError where its kind is not for so many."""
+        if self.kind in ("fno", "lstm") and dim > 1:
+            raise UserError(f"deeponet --kind {self.kind}: is for places of one coordinate; here there are {dim}.")
+        if self.kind == "lstm" and self.method == "ensemble":
+            raise UserError("deeponet --kind lstm: no ensemble, its cells cannot be batched over members.")
         return OperatorNetworkConfig(
             sensors=self.sensors if sensors is None else sensors,
             dim=dim,
@@ -127,6 +133,7 @@ class Config:
             bias=self.bias,
             fourier=self.fourier,
             hard=self.hard,
+            frequencies=self.frequencies,
         )
 
     def fitting(self, *, steps: int | None = None, lr: float | None = None) -> RegressionConfig:

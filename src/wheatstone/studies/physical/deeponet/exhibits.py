@@ -13,7 +13,7 @@ from wheatstone.bench.run import Run
 
 CURVED = ("deeponet", "ensemble", "stacked", "normalised", "cosine", "own")
 SWEPT = ("functions", "functions_fnn", "labels")
-PREDICTED = ("deeponet", "ensemble", "swinging", "spice", "own")
+PREDICTED = ("deeponet", "ensemble", "swinging", "spice", "clipping_deeponet", "clipping_fno", "clipping_bars", "own")
 GRIDS = ("fnn", "pendulum_fnn", "spice_fnn", "own_fnn")
 BARS = {
     "spread": "spread",
@@ -135,7 +135,9 @@ def _other_functions(run: Run, arms: Sequence[str]) -> Iterator[Exhibit]:
             caption="Correlation length of the inputs, over that of training; and x, sin(πx), sin(2πx), x sin(2πx).",
         )
     arms = [
-        arm for arm in arms if arm in ("ensemble", "own") and math.isfinite(spread(measured(run, arm, "spread")).mean)
+        arm
+        for arm in arms
+        if arm in ("ensemble", "clipping_bars", "own") and math.isfinite(spread(measured(run, arm, "spread")).mean)
     ]
     if arms:
         rows = [[arm, *(_rounded(spread(measured(run, arm, name)).mean) for name in BARS)] for arm in arms]

@@ -358,7 +358,7 @@ def scaling_of(problem: Problem, config: Config) -> Scaling:
 def reduction_of(trial: Trial[Config], problem: Problem, scaling: Scaling) -> Reduction | None:
     """The fixed basis of a trial without a trunk. Raises UserError where outputs are not known at common places."""
     config, train = trial.config, problem.train
-    if config.trunk == "network" or config.kind == "fnn":
+    if config.trunk == "network" or config.kind != "deeponet":
         return None
     if not train.is_aligned or train.y.shape[-1] > 1 or config.hard != "none":
         raise UserError(

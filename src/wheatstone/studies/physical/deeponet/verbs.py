@@ -19,6 +19,7 @@ from wheatstone.learn.models.operator_network import Activation, Hard
 from wheatstone.studies.physical.deeponet.config import Config
 
 Trunk = Literal["auto", "network", "components"]
+Network = Literal["deeponet", "fno"]
 NAME = "deeponet"
 DEFAULT_MODEL = "operator.safetensors"
 GAP = 5.0
@@ -43,13 +44,14 @@ def fit(
     points: Annotated[int, Ge(2)] = 100,
     sensors: Annotated[int, Ge(2)] = 100,
     members: Annotated[int, Ge(2), Le(50)] = 3,
-    width: Annotated[int, Ge(1)] = 64,
-    depth: Annotated[int, Ge(1)] = 3,
+    network: Network = "deeponet",
+    width: Annotated[int, Ge(0)] = 0,
+    depth: Annotated[int, Ge(0)] = 0,
     activation: Activation = "gelu",
     trunk: Trunk = "auto",
     fourier: Annotated[int, Ge(0)] = 0,
     hard: Hard = "none",
-    steps: Annotated[int, Ge(1)] = 6000,
+    steps: Annotated[int, Ge(0)] = 0,
     lr: Annotated[float, Gt(0), Le(1)] = 3e-3,
     seed: Annotated[int, Ge(0)] = 0,
     control: bool = True,
@@ -76,14 +78,17 @@ def fit(
         points: even times at which each output is known.
         sensors: values of an input that the network sees.
         members: networks, whose disagreement is the error bar.
-        width: width of the networks.
-        depth: layers of branch and trunk.
+        network: DeepONet, or the Fourier layers of an FNO, several times slower and better where the output clips,
+            switches or is otherwise a strong function of the input at the same time.
+        width: width of the networks; 64, or 32 of Fourier layers, when not given.
+        depth: layers of branch and trunk, 3 when not given; Fourier layers, 4.
         activation: between layers.
         trunk: a trained network, the outputs' principal components with coefficients that start from ridge
             regression, or auto: components where outputs are known at common places of one coordinate.
         fourier: harmonics of the place that the trunk sees as well, for outputs that ring.
         hard: where the output is zero by construction: none, start (t = 0) or edges.
-        steps: optimiser steps, on 50 functions each (500 labels where places differ).
+        steps: optimiser steps, on 50 functions each (500 labels where places differ); 6000, or 2000 of Fourier layers,
+            when not given.
         lr: rate of Adam at the start; it falls along a half cosine.
         seed: draws inputs and initial weights.
         control: also ridge regression, components and one fully connected network on the same data.
@@ -102,8 +107,10 @@ def fit(
         "space": space, "length": length, "amplitude": amplitude, "offset": offset, "source": source,
         "probe": probe or "v(out)", "n_functions": functions, "n_test": max(20, functions // 10),
         "calibration": max(20, functions // 10), "points": points, "test_points": points,
-        "aligned": True, "by_function": True, "batch": 50, "sensors": sensors, "members": members, "width": width,
-        "depth": depth, "activation": activation, "fourier": fourier, "hard": hard, "steps": steps, "lr": lr,
+        "aligned": True, "by_function": True, "batch": 50, "sensors": sensors, "members": members, "kind": network,
+        "width": width or (32 if network == "fno" else 64), "depth": depth or (4 if network == "fno" else 3),
+        "activation": activation, "fourier": fourier, "hard": hard,
+        "steps": steps or (2000 if network == "fno" else 6000), "lr": lr,
         "normalise": True, "schedule": "cosine", "grid": "100@0.001", "formula": ode, "start": start,
     }  # fmt: skip
     outputs = _outputs(spice, ode, probe)
@@ -205,6 +212,9 @@ def _configured(
         if drives is not None:
             raise UserError("deeponet fit: --drives are inputs for --spice and --ode; --data has its own.")
         inputs[problem.TRIPLES] = data
+        if changes["kind"] == "fno" and found.triples.y.shape[-1] > 1:
+            dim = found.triples.y.shape[-1]
+            raise UserError(f"{data.name}: places have {dim} coordinates; --network fno is for one. Leave it out.")
         _choose_trunk(changes, is_aligned and found.triples.y.shape[-1] == 1)
         return validate(Config, to_json(base) | changes, f"{NAME} fit")
     changes |= {"operator": "circuit" if spice else "equations", "horizon": horizon}
@@ -226,7 +236,7 @@ def _configured(
 def _choose_trunk(changes: dict[str, Any], can_be_fixed: bool) -> None:
     """What 'auto' means for these data."""
     if changes["trunk"] == "auto":
-        plain = changes["hard"] == "none" and not changes["fourier"]
+        plain = changes["hard"] == "none" and not changes["fourier"] and changes["kind"] == "deeponet"
         changes["trunk"] = "components" if can_be_fixed and plain else "network"
 
 
