@@ -46,7 +46,7 @@ RULE_OF: Mapping[str, str | None] = {
     "longer_accuracy": "longer_rule",
     "longer_hard": None,
     "longest_accuracy": None,
-    "reversed_accuracy": "reversed_written",
+    "reversed_accuracy": None,
     "larger_hard": "larger_hard_rule",
 }
 """The measure of the best trivial rule beside that of the model, where there is one."""
