@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -103,7 +104,8 @@ def _summary(name: str, answer: Answer, bars: Any, about: str) -> str:
     low, high = float(answer.mean.min()), float(answer.mean.max())
     width = float((answer.spread if bars is None else bars).mean())
     what = f"half-width of {about}" if bars is not None else "spread of the members"
-    told = f"; mean {what} {width:.2g} ({width / (high - low):.1%} of that)" if high > low and width == width else ""
+    share = f" ({width / (high - low):.1%} of that)" if width < high - low else ""
+    told = f"; mean {what} {width:.2g}{share}" if math.isfinite(width) else ""
     return f"{name} {low:.5g} to {high:.5g}{told}"
 
 
