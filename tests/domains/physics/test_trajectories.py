@@ -70,6 +70,39 @@ def test_the_printed_error_is_near_the_true_one(noise: float) -> None:
     assert 0.4 < np.mean(printed) / np.mean(true) < 2.5
 
 
+def test_momenta_come_from_positions_where_there_are_none(tmp_path: Path) -> None:
+    """An encoder: angles alone. Momentum is mass times velocity, and the printed error is near the true one."""
+    known = spring(2.0)
+    for noise, near in ((0.0, 0.02), (0.002, 0.25)):
+        q = known.q + noise * np.random.default_rng(0).normal(size=known.q.shape)
+        (tmp_path / "a.csv").write_text(
+            "\n".join(["t,q1", *(f"{t!r},{x!r}" for t, x in zip(T.tolist(), q[:, 0].tolist(), strict=True))])
+        )
+        np.savez(tmp_path / "a.npz", t=T, q=q)
+        (read,), (also,) = (read_trajectories(tmp_path / name, positions_only=True) for name in ("a.csv", "a.npz"))
+        assert read.p is None
+        assert np.array_equal(read.q[:, 0], also.q[:, 0])
+        found = motion(read, np.array([3.0]))
+        inner = slice(found.loose, -found.loose)
+        assert known.p is not None
+        assert found.loose == 3
+        assert found.p[inner] == pytest.approx(3 * known.p[inner], abs=0.2)
+        assert found.dq * 3 == pytest.approx(found.p)
+        wrong = found.dp[inner] + 3 * 4 * known.q[inner]
+        true = float(np.sqrt((wrong**2).mean() / ((12 * known.q[inner]) ** 2).mean()))
+        assert true < near
+        assert 0.3 < found.error / true < 3 or noise == 0
+
+
+def test_mass_is_for_files_without_momenta(tmp_path: Path) -> None:
+    write_csv(tmp_path / "a.csv", [spring()])
+    write_npz(tmp_path / "a.npz", [spring()])
+    for name, place in (("a.csv", "a.csv:1 field 'p1': "), ("a.npz", "a.npz field 'p': ")):
+        with pytest.raises(UserError) as fault:
+            read_trajectories(tmp_path / name, positions_only=True)
+        assert str(fault.value).startswith(place + "momenta are in the file, so --mass")
+
+
 def test_scale_and_unit_of_time_do_not_matter() -> None:
     noisy = spring(noise=0.01)
     tiny = Recorded("a", 1e-9 * T, 1e-6 * noisy.q, 1e12 * noisy.p)
@@ -86,7 +119,7 @@ GOOD = [f"{0.1 * k:.1f},1,2" for k in range(14)]
 BROKEN = {
     "counts": (table("t,q1,q2,p1", ["0,1,2,3"]), "a.csv:1: 2 positions (q1, q2) and 1 momenta (p1);"),
     "no-time": (table("time,q,p", GOOD), "a.csv:1: no column 't' (times); columns: time, q, p."),
-    "no-p": (table("t,q,v", GOOD), "a.csv:1 field 'p': no column begins with 'p'. Name them with --p."),
+    "no-p": (table("t,q,v", GOOD), "a.csv:1 field 'p': no column begins with 'p'. Name them with --p, or give --mass"),
     "decreasing": (table("t,q,p", [*GOOD[:5], "0.2,1,2", *GOOD[6:]]), "a.csv:7 field 't': 0.2 after 0.4;"),
     "uneven": (table("t,q,p", [*GOOD, "2.0,1,2"]), "a.csv:16 field 't': a step of 0.7 where the others have 0.1."),
     "nan": (table("t,q,p", [*GOOD[:3], "0.3,nan,2", *GOOD[4:]]), "a.csv:5 field 'q': 'nan' is not a finite number."),
@@ -118,7 +151,7 @@ def test_uneven_times_are_taken_when_asked(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"t": T, "q": np.cos(T)}, "a.npz field 'p': no such array; there are q, t."),
+        ({"t": T, "q": np.cos(T)}, "a.npz field 'p': no such array; there are q, t. Name it with --p, or give --mass"),
         ({"t": T, "q": np.ones((61, 2)), "p": np.ones(61)}, "a.npz field 'p': shape (61,), q has (61, 2)"),
         ({"t": T[:50], "q": np.cos(T), "p": np.cos(T)}, "a.npz field 'q': shape (61,); with 50 times it must be"),
         ({"t": T, "q": np.cos(T), "p": np.where(T > 5.9, np.nan, T)}, "a.npz field 'p': not a finite number in"),

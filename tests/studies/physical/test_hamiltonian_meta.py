@@ -14,14 +14,14 @@ from tests.domains.physics.recorded import write_csv
 from torch import nn
 
 from wheatstone.bench.errors import UserError
-from wheatstone.bench.exhibit import Bars, Heatmap, Lines
+from wheatstone.bench.exhibit import Bars, Heatmap, Lines, Table
 from wheatstone.bench.registry import load
 from wheatstone.bench.run import Run
 from wheatstone.bench.work import Task, perform
 from wheatstone.cli.main import main
 from wheatstone.domains.physics.rollout import energy_error, rollout
 from wheatstone.domains.physics.trajectories import Recorded, read_trajectories
-from wheatstone.learn.meta import called, parameters_of
+from wheatstone.learn.meta import MetaGradient, MetaLearner, called, parameters_of
 from wheatstone.learn.models.hamiltonian import GraphConfig
 from wheatstone.studies.physical.hamiltonian_meta.config import Config
 from wheatstone.studies.physical.hamiltonian_meta.exhibits import exhibits
@@ -32,6 +32,7 @@ from wheatstone.studies.physical.hamiltonian_meta.learning import (
     field_loss,
     field_of,
     make_network,
+    moving_names,
 )
 from wheatstone.studies.physical.hamiltonian_meta.study import SMOKE
 from wheatstone.studies.physical.hamiltonian_meta.tasks import (
@@ -63,6 +64,7 @@ def test_the_held_out_system_is_not_trained_on() -> None:
     assert [system.name for system in training_systems(Config(oracle=True))] == ["magnetic-mirror"]
     assert len(training_systems(Config(potential="x**2"))) == 4
     assert n_particles(Config(systems="spring,three-body", held_out="two-body")) == 3
+    assert n_particles(Config(systems="spring,two-body", held_out="three-body"), training_only=True) == 2
     for changes, message in (
         ({"systems": "magnetic-mirror"}, "nothing to train on"),
         ({"systems": "spring,spring"}, "names a system twice"),
@@ -98,6 +100,23 @@ def test_support_and_query_are_disjoint_and_of_one_orbit() -> None:
         owners = [one for one in range(3) if s <= {tuple(row) for row in pool.points.x[one, :, 0].tolist()}]
         assert len(owners) == 1
         assert q <= {tuple(row) for row in pool.points.x[owners[0], :, 0].tolist()}
+
+
+def test_mismatched_tasks_are_judged_on_another_tasks_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The support of each task lies on one orbit, its query on that of its neighbour in the batch."""
+    seen: list[tuple[Any, Any]] = []
+
+    def step(_: MetaLearner, support: Any, query: Any) -> MetaGradient:
+        seen.append((support, query))
+        return MetaGradient({}, torch.tensor(1.0))
+
+    monkeypatch.setattr(MetaLearner, "step", step)
+    for arm in ("meta", "mismatched"):
+        measured(tmp_path, arm, iterations=1)
+    (support, query), (same, turned) = seen
+    assert torch.equal(support.x, same.x)
+    assert torch.equal(turned.x, query.x.roll(1, 0))
+    assert not torch.equal(turned.x, query.x)
 
 
 def test_the_second_orbit_has_the_same_law_and_another_energy() -> None:
@@ -140,6 +159,20 @@ def test_adaptation_is_plain_gradient_descent() -> None:
         for name, value in alone.named_parameters():
             assert torch.allclose(found.adapted[3][name][number, task], value, atol=1e-5), name
     assert found.query[3].shape == (len(RATES), 3)
+
+
+@pytest.mark.parametrize(("method", "part"), [("anil", "readout.weight"), ("context", "context")])
+def test_a_part_adapts_and_the_rest_stays(method: str, part: str) -> None:
+    """In the inner loop and afterwards alike, down to what a file of the network brings back."""
+    test = draw_test(SMOKE, 2, np.random.default_rng(0), 1)
+    cfg = GraphConfig(8, 1, context=3 if method == "context" else 0)
+    net = make_network("hamiltonian", cfg, torch.Generator().manual_seed(0))
+    moving = moving_names(net, method, 1)
+    start = parameters_of(net)
+    found = adaptation(net, start, test.support, test.query, test.other, [0, 4], [0.1], [4], moving=moving).adapted[4]
+    for name, value in start.items():
+        assert torch.equal(found[name][0, 0], value) is (name != part), name
+    assert moving_names(net, "maml", 1) == net.used(1)
 
 
 def test_padding_is_neither_learnt_nor_moved() -> None:
@@ -203,6 +236,16 @@ def test_figures_show_what_was_measured(trained: Path) -> None:
     assert line.y[line.x.index(5.0)] == pytest.approx(10 ** measures["log_error_5"])
     assert line.x[0] == 0.5
     assert line.y[0] == pytest.approx(10 ** measures["log_error_0"])
+    rates = shown["rates-5"]
+    assert isinstance(rates, Lines)
+    assert tuple(rates.lines[0].x) == RATES
+    best = RATES.index(measures["rate_5"])
+    assert rates.lines[0].y[best] == min(rates.lines[0].y)
+    accepted = shown["accepted"]
+    assert isinstance(accepted, Table)
+    assert [row[0] for row in accepted.rows] == ["spring", "pendulum", "magnetic-mirror, to adapt to"]
+    assert accepted.rows[0][1] == SMOKE.trajectories
+    assert accepted.rows[2][1] / accepted.rows[2][2] == pytest.approx(measures["accepted_test"])
     layers = shown["layers"]
     assert isinstance(layers, Bars)
     assert layers.series[0].values[-1] == pytest.approx(measures["cka_last"])
@@ -211,14 +254,31 @@ def test_figures_show_what_was_measured(trained: Path) -> None:
     assert all(0 <= value <= 1 for row in heat.values for value in row)
 
 
-def duffing(path: Path, *, noise: float = 0.0, rows: int = 240) -> None:
-    """An orbit of x'' = -x - 0.4 x^3, by another integrator than the study's."""
+def integrated(path: Path, motion: Any, start: list[float], span: float, rows: int) -> None:
+    """An orbit of a system of equations in positions, then momenta, by another integrator than the study's."""
     from scipy.integrate import solve_ivp
 
-    t = np.linspace(0, 12, rows)
-    y = solve_ivp(lambda _, y: [y[1], -y[0] - 0.4 * y[0] ** 3], (0, 12), [1.1, 0], "DOP853", t, rtol=1e-10).y
-    y = y + noise * np.random.default_rng(0).normal(size=y.shape)
-    write_csv(path, [Recorded("one", t, y[:1].T, y[1:].T)])
+    t, half = np.linspace(0, span, rows), len(start) // 2
+    y = solve_ivp(lambda _, y: motion(*y), (0, span), start, "DOP853", t, rtol=1e-9, atol=1e-9).y
+    write_csv(path, [Recorded("one", t, y[:half].T, y[half:].T)])
+
+
+def duffing(path: Path) -> None:
+    """x'' = -x - 0.4 x^3."""
+    integrated(path, lambda x, p: [p, -x - 0.4 * x**3], [1.1, 0], 12, 240)
+
+
+def double_pendulum(a: float, b: float, pa: float, pb: float) -> list[float]:
+    """Rods of length 1, masses 1, g = 1: angles from the vertical and their canonical momenta."""
+    size, apart = 1 + math.sin(a - b) ** 2, a - b
+    first = pa * pb * math.sin(apart) / size
+    second = (pa**2 + 2 * pb**2 - 2 * pa * pb * math.cos(apart)) * math.sin(2 * apart) / (2 * size**2)
+    return [
+        (pa - pb * math.cos(apart)) / size,
+        (2 * pb - pa * math.cos(apart)) / size,
+        -2 * math.sin(a) - first + second,
+        -math.sin(b) + first - second,
+    ]
 
 
 def test_adapt_predicts_a_users_orbit(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -226,7 +286,8 @@ def test_adapt_predicts_a_users_orbit(trained: Path, tmp_path: Path, capsys: pyt
     command = ["apply", "hamiltonian-meta", "adapt", str(trained), str(tmp_path / "mine.csv"), "--shots", "40"]
     options = ["--potential", "0.5*x**2 + 0.1*x**4", "--save", str(tmp_path / "mine.safetensors")]
     assert main([*command, *options]) == 0
-    said = capsys.readouterr().out
+    said, warned = capsys.readouterr()
+    assert warned == ""
     assert "the first half of the trajectory, the second is predicted; derivatives by smoothing splines" in said
     before, after = (float(part.split()[0]) for part in said.split("on the rest ")[1].split("before, "))
     assert after < 0.5 * before
@@ -234,6 +295,53 @@ def test_adapt_predicts_a_users_orbit(trained: Path, tmp_path: Path, capsys: pyt
     assert (tmp_path / "mine.png").stat().st_size > 5000
     again = read_model(tmp_path / "mine.safetensors")
     assert any(not torch.equal(value, read_model(trained).parameters[name]) for name, value in again.parameters.items())
+
+
+def test_adapt_says_what_a_network_of_the_energy_cannot_follow(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Friction: no energy explains it. A double pendulum: one does, but it is not p^2 / 2m + U(q)."""
+    for name, motion, start, warning in (
+        ("damped", lambda x, p: [p, -math.sin(x) - 0.3 * p], [2.0, 0.0], "warning: no energy explains this motion"),
+        ("double", double_pendulum, [0.9, 0.5, 0.0, 0.0], "% of the velocities are no multiple of the momenta"),
+    ):
+        integrated(tmp_path / f"{name}.csv", motion, start, 16, 240)
+        command = ["apply", "hamiltonian-meta", "adapt", str(trained), str(tmp_path / f"{name}.csv"), "--steps", "5"]
+        assert main(command) == 0
+        said = capsys.readouterr().err
+        assert warning in said
+        assert ("no energy explains" in said) is (name == "damped")
+
+
+def test_adapt_takes_positions_alone(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An encoder with noise: without a mass it is refused, with one the orbit is predicted."""
+    duffing(tmp_path / "known.csv")
+    (known,) = read_trajectories(tmp_path / "known.csv")
+    q = known.q[:, 0] + 0.001 * np.random.default_rng(0).normal(size=len(known.t))
+    file = tmp_path / "angle.csv"
+    file.write_text("t,q1\n" + "".join(f"{t!r},{x!r}\n" for t, x in zip(known.t.tolist(), q.tolist(), strict=True)))
+    command = ["apply", "hamiltonian-meta", "adapt", str(trained), str(file), "--steps", "20"]
+    assert main(command) == 2
+    assert capsys.readouterr().err == (
+        "angle.csv:1 field 'p': no column begins with 'p'. Name them with --p, or give --mass, if the file has "
+        "positions alone: momenta are then mass x dq/dt.\n"
+    )
+    assert main([*command, "--mass", "2.5"]) == 0
+    said = capsys.readouterr().out
+    assert "momenta and derivatives by smoothing splines, estimated error" in said
+    before, after = (float(part.split()[0]) for part in said.split("on the rest ")[1].split("before, "))
+    assert after < before
+
+
+def test_every_particle_has_its_mass() -> None:
+    """Two coupled springs, positions alone: momenta are those of the masses, in the units of the scale."""
+    t = np.linspace(0, 20, 400)
+    q = np.stack([np.cos(t), 0.5 * np.sin(1.5 * t)], 1)
+    found = prepare([Recorded("a", t, q, None)], 2, 50, np.random.default_rng(0), "a", masses=(1.0, 4.0))
+    x, mask = found.test.points.x, found.test.points.mask
+    assert mask.tolist() == [[1, 0, 1, 0]] * 2
+    assert found.scale.impulse == pytest.approx(3.0, rel=0.02)  # 4 * 0.5 * 1.5
+    assert float(x[:, 0, 2].abs().max()) == pytest.approx(1 / 3, rel=0.03)
 
 
 def test_units_do_not_matter(tmp_path: Path) -> None:
@@ -289,6 +397,9 @@ def test_a_broken_file_is_told_in_these_words(capsys: pytest.CaptureFixture[str]
         (["--potential", "p**2 + x"], "adapt --potential: 'p**2 + x' depends on the momentum p."),
         (["--potential", "x**2 + y**2"], "is for one particle with 2 coordinate(s); mine.csv has 1 position(s)"),
         (["--particles", "2"], "1 positions are no 2 particles"),
+        (["--mass", "1"], "mine.csv:1 field 'p1': momenta are in the file, so --mass"),
+        (["--mass", "-1"], "adapt --mass: got '-1', must be numbers above 0"),
+        (["--mass", "1,2"], "adapt --mass: 2 masses for 1 particle(s)"),
         (["--q", "angle"], "mine.csv:1 field 'angle': no such column; there are trajectory, t, q1, p1."),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -12,8 +12,13 @@ from annotated_types import Ge, Gt
 class Config:
     """One trial trains a network on some systems by one method and lets it adapt to tasks of a system left out."""
 
-    method: Literal["maml", "first_order", "reptile", "anil", "joint", "none"] = "maml"
-    """How the start is found: four kinds of meta-learning, joint pre-training, or not at all."""
+    method: Literal["maml", "first_order", "reptile", "anil", "context", "joint", "none"] = "maml"
+    """How the start is found: five kinds of meta-learning, joint pre-training, or not at all. With `anil` only the
+    readout adapts, with `context` only a vector that shifts the features."""
+    context: Annotated[int, Ge(1)] = 8
+    """Numbers in that vector; other methods have none."""
+    mismatched: bool = False
+    """Judge each task's adaptation on another task's query points: meta-learning that cannot learn to adapt."""
     network: Literal["hamiltonian", "vector_field"] = "hamiltonian"
     """A network of the energy, or one of equal size that says the time derivatives directly."""
     setting: Literal["conflict", "fixed"] = "conflict"

@@ -25,9 +25,12 @@ from wheatstone.bench.run import Run
 STARTS = {"meta": "meta-learnt", "pretrained": "pre-trained", "scratch": "random start"}
 METHODS = {
     "meta": "MAML",
+    "meta_faster": "MAML, inner rate 0.2",
     "first_order": "first-order MAML",
     "reptile": "Reptile",
     "anil": "ANIL",
+    "context": "context alone",
+    "mismatched": "MAML, mismatched tasks",
     "pretrained": "joint pre-training",
     "one_system": "MAML on one system",
     "two_systems": "MAML on two systems",
@@ -49,10 +52,10 @@ def exhibits(run: Run) -> Sequence[Exhibit]:
     shown: list[Exhibit] = []
     shown += _adapting(run, done, STARTS, "adaptation", "tasks that conflict")
     shown += _adapting(run, done, FIXED, "adaptation-fixed", "all constants 1")
-    shown += _shots(run, done) + _held_out(run, done) + _methods(run, done) + _energies(run, done)
+    shown += _rates(run, done) + _shots(run, done) + _held_out(run, done) + _methods(run, done) + _energies(run, done)
     shown += _portraits(run, done) + _slices(run, done) + _layers(run, done)
     shown += _domains(run, done) + _training(run, done)
-    return [*shown, _table(run, done)] if done else shown
+    return [*shown, *_accepted(run, done), _table(run, done)] if done else shown
 
 
 def _artifacts(run: Run, arm: str, name: str) -> list[Any]:
@@ -96,6 +99,41 @@ def _adapting(run: Run, done: Sequence[str], arms: Mapping[str, str], name: str,
             marks=(Mark("y", 1.0, "as wrong as no motion"),),
         )
     ]
+
+
+def _rates(run: Run, done: Sequence[str]) -> list[Exhibit]:
+    """Error against the learning rate of adaptation: is each start judged at its best?"""
+    shown = list[Exhibit]()
+    for step in (5, 100):
+        lines = list[Line]()
+        for arm, label in STARTS.items():
+            found = _artifacts(run, arm, "rates") if arm in done else []
+            curves = [
+                # Where descent diverges the error has no bound: 10 stands for all of it.
+                [(rate, math.log10(min(10.0, _number(value, math.inf)))) for rate, value in zip(
+                    one["rates"], one["error"][str(step)], strict=True
+                )]
+                for one in found
+                if str(step) in one["error"]
+            ]  # fmt: skip
+            if curves:
+                lines.append(_from_log(mean_line(curves, label, arm)))
+        if lines:
+            shown.append(
+                Lines(
+                    f"rates-{step}",
+                    f"Error after {step} steps against their learning rate, {n_seeds(run)}",
+                    "learning rate of adaptation",
+                    "relative error of the field",
+                    lines,
+                    log_x=True,
+                    log_y=True,
+                    caption="On the validation tasks, median over tasks, cut at 10; geometric mean and 95 % t interval "
+                    "over seeds. Each start adapts to the test tasks with its own best rate: none of them may lie at "
+                    "the edge.",
+                )
+            )
+    return shown
 
 
 def _shots(run: Run, done: Sequence[str]) -> list[Exhibit]:
@@ -257,7 +295,7 @@ def _slices(run: Run, done: Sequence[str]) -> list[Exhibit]:
 
 
 def _layers(run: Run, done: Sequence[str]) -> list[Exhibit]:
-    arms = [arm for arm in ("meta", "pretrained", "scratch", "anil", "oracle") if arm in done]
+    arms = [arm for arm in ("meta", "pretrained", "scratch", "mismatched", "oracle") if arm in done]
     rows = {arm: [found["cka"] for found in _artifacts(run, arm, "layers")] for arm in arms}
     rows = {arm: found for arm, found in rows.items() if found}
     if not rows:
@@ -279,8 +317,8 @@ def _layers(run: Run, done: Sequence[str]) -> list[Exhibit]:
     ]
 
 
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)
+def _number(value: float | None, missing: float = math.nan) -> float:
+    return missing if value is None else float(value)
 
 
 def _domains(run: Run, done: Sequence[str]) -> list[Exhibit]:
@@ -314,7 +352,7 @@ def _domains(run: Run, done: Sequence[str]) -> list[Exhibit]:
 
 
 def _training(run: Run, done: Sequence[str]) -> list[Exhibit]:
-    arms = [arm for arm in ("meta", "first_order", "reptile", "anil", "vector_field", "pretrained") if arm in done]
+    arms = [arm for arm in METHODS if arm in done and arm not in ("one_system", "two_systems", "oracle")]
     lines = [line for arm in arms if (line := curve_line(run, "loss", arm, METHODS[arm])).x]
     if not lines:
         return []
@@ -328,6 +366,31 @@ def _training(run: Run, done: Sequence[str]) -> list[Exhibit]:
             log_y=True,
             caption="On the query points after adaptation; for joint pre-training without any, so it is no rival here. "
             "Mean over seeds.",
+        )
+    ]
+
+
+def _accepted(run: Run, done: Sequence[str]) -> list[Exhibit]:
+    """Initial states that were drawn for the orbits, and those whose orbit stayed bounded."""
+    drawn: dict[tuple[str, int], list[int]] = {}
+    for arm in done:
+        for seed in run.seeds:
+            trial = run.trial(arm, seed)
+            for system, counts in trial.artifact("accepted").items() if trial.has("accepted") else ():
+                drawn.setdefault((system, seed), counts)  # arms share their orbits
+    totals = {
+        name: [sum(column) for column in zip(*(c for (system, _), c in drawn.items() if system == name), strict=True)]
+        for name in dict.fromkeys(system for system, _ in drawn)
+    }
+    if not totals:
+        return []
+    return [
+        Table(
+            "accepted",
+            f"Orbits that stayed bounded, {n_seeds(run)}",
+            ("system", "orbits", "initial states drawn", "share kept"),
+            [[name, kept, tried, kept / tried] for name, (kept, tried) in totals.items()],
+            "An orbit that leaves the region of its system is thrown away and another initial state is drawn.",
         )
     ]
 

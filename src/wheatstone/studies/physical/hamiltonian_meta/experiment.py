@@ -16,11 +16,12 @@ from wheatstone.bench.run import Trial
 from wheatstone.domains.physics.hamiltonian import Array
 from wheatstone.domains.physics.rollout import Orbit, energy_error, rollout, trajectory_error, valid_time
 from wheatstone.interp.similarity import linear_cka
-from wheatstone.learn.meta import InnerLoop, MetaLearner, Parameters, adapt_each, parameters_of
+from wheatstone.learn.meta import InnerLoop, MetaLearner, Parameters, Rule, adapt_each, parameters_of
 from wheatstone.learn.models.hamiltonian import AXES, GraphConfig, GraphHamiltonian
 from wheatstone.studies.physical.hamiltonian_meta.config import Config
 from wheatstone.studies.physical.hamiltonian_meta.fitting import MODEL, save_model
 from wheatstone.studies.physical.hamiltonian_meta.learning import (
+    RATES,
     Network,
     activations_of,
     adaptation,
@@ -29,12 +30,14 @@ from wheatstone.studies.physical.hamiltonian_meta.learning import (
     field_loss,
     field_of,
     make_network,
+    moving_names,
 )
 from wheatstone.studies.physical.hamiltonian_meta.measures import CLAIMED, FEW_STEPS, STEPS, empty
 from wheatstone.studies.physical.hamiltonian_meta.tasks import (
     Points,
     Pool,
     Test,
+    Tries,
     check,
     draw_pool,
     draw_test,
@@ -64,18 +67,21 @@ class Trained(NamedTuple):
     parameters: dict[str, Tensor]
     loss: float
     points: int
-    accepted: float
+    tries: Mapping[str, Tries]
+    """Training system -> initial states."""
 
 
 def run(trial: Trial[Config]) -> Mapping[str, float]:
     """Finds a start and measures how it adapts; training goes on from the last checkpoint after a kill."""
     need("scipy", extra="physical", to="run hamiltonian-meta")
     check(trial.config)
-    config, nodes = trial.config, n_particles(trial.config)
+    config, nodes, taught = trial.config, n_particles(trial.config), n_particles(trial.config, training_only=True)
     init = torch.Generator().manual_seed(trial.seed_for("init"))
-    network = make_network(config.network, GraphConfig(config.width, config.layers), init)
-    trained = train(trial, network, nodes)
-    save_model(trial.file(MODEL), network, trained.parameters, nodes)
+    context = config.context if config.method == "context" else 0
+    network = make_network(config.network, GraphConfig(config.width, config.layers, context), init)
+    trained = train(trial, network, taught)
+    save_model(trial.file(MODEL), network, trained.parameters, taught)
+    moving = moving_names(network, config.method, nodes)
     test = draw_test(config, config.test_tasks, trial.rng("test"), nodes)
     validation = draw_test(config, config.validation_tasks, trial.rng("validation"), nodes)
     steps = [step for step in STEPS if step <= config.adapt_steps]
@@ -95,10 +101,14 @@ def run(trial: Trial[Config]) -> Mapping[str, float]:
         many = not name
         at_steps = steps if many else [step for step in steps if step <= FEW_STEPS]
         keep = sorted({0, *(step for step in PORTRAITS if step <= last), last}) if many else ()
-        chosen = adaptation(network, trained.parameters, of_validation, validation.query, validation.other, at_steps)
+        chosen = adaptation(
+            network, trained.parameters, of_validation, validation.query, validation.other, at_steps, moving=moving
+        )
         rates = {step: best_rate(chosen, step) for step in at_steps}
         tried = sorted(set(rates.values()))
-        found = adaptation(network, trained.parameters, of_test, test.query, test.other, at_steps, tried, keep, note)
+        found = adaptation(
+            network, trained.parameters, of_test, test.query, test.other, at_steps, tried, keep, note, moving
+        )
         at = {step: tried.index(rate) for step, rate in rates.items()}
         done += at_steps[-1]
         curves["many" if many else "few"] = {
@@ -114,19 +124,29 @@ def run(trial: Trial[Config]) -> Mapping[str, float]:
                 if step in (5, 100):
                     measures[f"rate_{step}"] = rates[step]
         if many:
+            by_rate = {step: np.median(chosen.query[step], axis=1) for step in set(CLAIMED) & set(at_steps)}
+            trial.write("rates", {"rates": RATES, "error": by_rate})
             adapted = {step: {k: v[at[step]] for k, v in found.adapted[step].items()} for step in keep}
             measures |= _orbits(trial, network, test, adapted, last)
             measures["cka_last"] = _layers(trial, network, trained.parameters, adapted[last], test)
     trial.write("curves", curves)
-    _domains(trial, network, trained.parameters, nodes)
+    trial.write("accepted", {**trained.tries, f"{held_out_system(config).name}, to adapt to": test.tries})
+    _domains(trial, network, trained.parameters, nodes, moving)
     measures |= {
         "log_train_loss": math.log10(trained.loss) if trained.loss > 0 else math.nan,
         "gradient_points": float(trained.points),
         "parameters": float(sum(value.numel() for value in trained.parameters.values())),
-        "accepted": trained.accepted,
+        "accepted": _share(trained.tries.values()),
+        "accepted_test": _share([test.tries]),
     }
     trial.progress(total, total)
     return measures
+
+
+def _share(tries: Iterable[Tries]) -> float:
+    """The share of all drawn initial states that was kept; NaN without any."""
+    kept, drawn = (sum(counts) for counts in zip((0, 0), *tries, strict=True))
+    return kept / drawn if drawn else math.nan
 
 
 def _work(config: Config) -> int:
@@ -139,12 +159,12 @@ def train(trial: Trial[Config], network: Network, nodes: int) -> Trained:
     config = trial.config
     start = parameters_of(network)
     if config.method == "none":
-        return Trained({name: value.detach() for name, value in start.items()}, math.nan, 0, math.nan)
+        return Trained({name: value.detach() for name, value in start.items()}, math.nan, 0, {})
     pool = draw_pool(config, training_systems(config), config.trajectories, trial.rng("training"), nodes)
-    accepted = len(pool.laws) / pool.tries
-    moving = frozenset({"readout.weight"}) if config.method == "anil" else network.used(nodes)
-    rule = "maml" if config.method in ("joint", "none") else config.method
-    inner = InnerLoop(config.inner_steps, config.inner_lr, moving)
+    rule: Rule = "maml"  # joint training takes no inner steps: its rule is never used
+    if config.method != "joint":
+        rule = "anil" if config.method == "context" else config.method
+    inner = InnerLoop(config.inner_steps, config.inner_lr, moving_names(network, config.method, nodes))
     learner = MetaLearner(start, field_loss(network), rule, inner, config.outer_lr)
     begun, recent = 0, list[float]()
     if checkpoint := trial.load_checkpoint():
@@ -159,7 +179,7 @@ def train(trial: Trial[Config], network: Network, nodes: int) -> Trained:
         if (iteration + 1) % CHECKPOINT_EVERY == 0:
             trial.save_checkpoint(learner.state(), {"iteration": iteration + 1, "recent": recent})
     points = config.iterations * config.tasks * config.shots * (config.inner_steps + 1)
-    return Trained(dict(learner.parameters), sum(recent) / len(recent), points, accepted)
+    return Trained(dict(learner.parameters), sum(recent) / len(recent), points, pool.tries)
 
 
 def _iteration(trial: Trial[Config], learner: MetaLearner, pool: Pool, iteration: int) -> float:
@@ -167,7 +187,10 @@ def _iteration(trial: Trial[Config], learner: MetaLearner, pool: Pool, iteration
     config = trial.config
     rng = trial.rng(f"batch {iteration}")
     if config.method != "joint":
-        return float(learner.step(*pool.batch(rng, config.tasks, config.shots)).after)
+        support, query = pool.batch(rng, config.tasks, config.shots)
+        if config.mismatched:
+            query = query.of(torch.arange(config.tasks).roll(1))
+        return float(learner.step(support, query).after)
     losses = [
         float(learner.joint_step(pool.batch(rng, config.tasks, config.shots)[0])) for _ in range(config.inner_steps + 1)
     ]
@@ -196,19 +219,27 @@ def _orbits(
     is_hamiltonian = isinstance(network, GraphHamiltonian)
     steps = round(config.horizon * config.duration / config.dt)
     short = round(config.duration / config.dt)
-    found = dict[int, Array]()
-    for step, parameters in adapted.items():
-        exact = {name: value[:count].double() for name, value in parameters.items()}
-        field = field_of(network, exact, mask)
-        span = steps if step == last else short
-        found[step] = rollout(field, start, config.dt, span, "leapfrog" if is_hamiltonian else "rk4").numpy()
+    integrator = "leapfrog" if is_hamiltonian else "rk4"
+
+    def rolled(parameters: Parameters, tasks: slice | list[int], span: int) -> Array:
+        exact = {name: value.double() for name, value in parameters.items()}
+        return rollout(field_of(network, exact, mask[tasks]), start[tasks], config.dt, span, integrator).numpy()
+
+    found = rolled({name: value[:count] for name, value in adapted[last].items()}, slice(None), steps)
+    # The first orbit is drawn after each of these steps: one start, a copy of the network for each.
+    drawn = [step for step in adapted if step != last]
+    copies = {name: torch.stack([adapted[step][name][0] for step in drawn]) for name in adapted[last]}
+    portraits = rolled(copies, [0] * len(drawn), short)
     particles, axes = test.orbits[0].q.shape[1:]
-    q, p = found[last][..., :particles, :axes], found[last][..., :particles, AXES : AXES + axes]
+    q, p = found[..., :particles, :axes], found[..., :particles, AXES : AXES + axes]
     laws = test.laws[:count]
     with np.errstate(all="ignore"):  # the orbits of a bad field leave every scale
         energies = np.stack([law.system.energy(q[:, k], p[:, k], law.constants) for k, law in enumerate(laws)], 1)
         deviation = np.median(np.abs(energies / energies[0] - 1), axis=1)
     errors = energy_error(energies)
+    truth = [
+        law.system.energy(orbit.q, orbit.p, law.constants) for law, orbit in zip(test.laws, test.orbits, strict=True)
+    ]
     times = np.linspace(0, short * config.dt, short + 1)
     true = np.stack([_at(orbit, test.times, times) for orbit in test.orbits[:count]], 1)
     wrong = trajectory_error(true, np.concatenate([q, p], -1)[: short + 1])
@@ -216,7 +247,8 @@ def _orbits(
         "orbits",
         {
             "true": true[:, 0, 0, [0, axes]],
-            **{f"after_{step}": states[: short + 1, 0, 0][:, [0, AXES]] for step, states in found.items()},
+            **{f"after_{step}": portraits[:, k, 0][:, [0, AXES]] for k, step in enumerate(drawn)},
+            f"after_{last}": found[: short + 1, 0, 0][:, [0, AXES]],
             "times": (config.dt * np.arange(steps + 1))[:: max(1, steps // 200)],
             "energy": deviation[:: max(1, steps // 200)],
             "last": last,
@@ -227,6 +259,7 @@ def _orbits(
     return {
         "log_energy_drift": math.log10(max(float(np.median(errors.drift)), 1e-12)),
         "log_energy_rms": math.log10(max(float(np.median(errors.rms)), 1e-12)),
+        "energy_lost": float(np.median([abs(1 - energy[-1] / energy[0]) for energy in truth])),
         "trajectory_error": float(np.median(wrong.mean(0))),
         "valid_time": float(np.median(valid_time(wrong, config.dt))),
     }
@@ -275,7 +308,7 @@ def _layers(trial: Trial[Config], network: Network, start: Parameters, adapted: 
     return means[-1]
 
 
-def _domains(trial: Trial[Config], network: Network, start: Parameters, nodes: int) -> None:
+def _domains(trial: Trial[Config], network: Network, start: Parameters, nodes: int, moving: frozenset[str]) -> None:
     """Linear CKA of the last layer between networks adapted to different systems, on states of all of them."""
     config = trial.config
     systems = named_systems(config)
@@ -285,9 +318,7 @@ def _domains(trial: Trial[Config], network: Network, start: Parameters, nodes: i
     pool = draw_pool(config, systems, PER_SYSTEM, trial.rng("domains"), nodes)
     rows = torch.from_numpy(trial.rng("probes").random((len(pool.laws), config.samples)).argsort(1))
     support, query = pool.points.at(rows[:, : config.shots]), pool.points.at(rows[:, config.shots : 2 * config.shots])
-    adapted = adapt_each(
-        field_loss(network), start, support, InnerLoop(config.inner_steps, config.inner_lr, network.used(nodes))
-    )
+    adapted = adapt_each(field_loss(network), start, support, InnerLoop(config.inner_steps, config.inner_lr, moving))
     largest = query.mask.amax(0)
     states = query.x[:, : max(1, PROBES // PER_SYSTEM)].flatten(0, 1)
     features = [

@@ -16,8 +16,8 @@ from wheatstone.learn.models.hamiltonian import GraphConfig, GraphField, GraphHa
 from wheatstone.studies.physical.hamiltonian_meta.tasks import Points
 
 Network = GraphHamiltonian | GraphField
-RATES = (0.005, 0.02, 0.05, 0.1)
-"""Learning rates that every start may choose from when it adapts."""
+RATES = (0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
+"""Learning rates that every start may choose from when it adapts: up to where descent no longer helps any of them."""
 
 
 def make_network(kind: str, cfg: GraphConfig, init: torch.Generator) -> Network:
@@ -64,9 +64,14 @@ def adaptation(
     rates: Sequence[float] = RATES,
     keep: Sequence[int] = (),
     note: Callable[[int], None] = lambda _: None,
+    moving: frozenset[str] | None = None,
 ) -> Curve:
-    """Adapts one start to every task with every rate, all at once; errors after each of `steps`."""
-    loss, error, moving = field_loss(network), field_error(network), network.used(support.x.shape[-2])
+    """Adapts one start to every task with every rate, all at once; errors after each of `steps`.
+
+    `moving` names the parameters that adapt; None is all that matter.
+    """
+    loss, error = field_loss(network), field_error(network)
+    moving = network.used(support.x.shape[-2]) if moving is None else moving
     n_rates, n_tasks = len(rates), support.x.shape[0]
 
     def spread(points: Points) -> Points:
@@ -99,6 +104,12 @@ def adaptation(
 def best_rate(validation: Curve, step: int) -> float:
     """The rate of RATES with the smallest median error on the validation tasks after so many steps."""
     return RATES[int(np.argmin(np.median(validation.query[step], axis=1)))]
+
+
+def moving_names(network: Network, method: str, nodes: int) -> frozenset[str]:
+    """What adapts, in the inner loop and afterwards, in systems with so many particles."""
+    part = {"anil": "readout.weight", "context": "context"}.get(method)
+    return network.used(nodes) if part is None else frozenset({part})
 
 
 def field_of(network: Network, parameters: Parameters, mask: Tensor) -> Callable[[Tensor], Tensor]:

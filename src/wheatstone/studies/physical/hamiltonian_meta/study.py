@@ -11,17 +11,26 @@ Method        1 orbits of spring, pendulum, Henon-Heiles and magnetic mirror, on
               derivatives included  4 adapt to orbits of the held-out system  5 relative error of the field on other
               points, orbits by a symplectic integrator, the true energy along them
 Differs       The paper's constants are all 1. There joint pre-training that is fine-tuned fairly (each start chooses
-              its learning rate, for each number of steps, on other tasks) is the equal of meta-learning in a prototype;
-              the headline here is a setting in which tasks conflict (strengths between 1/4 and 4, the cubic term
-              between -1 and 1), and the paper's setting is measured beside it without promise. 60 trajectories a
-              system and 600 outer iterations instead of 10 000 and up to 50 000; messages depend on the pair of
-              particles (a graph convolution over a complete graph makes all particles equal); the form of the mirror's
-              potential, the split of a trajectory and the inner loop are our choice. CKA is reported, no claim hangs
-              on it. Thresholds were fixed before any run of this study, from a prototype with a perceptron. Three
-              choices were made after pilots with a seed that is not measured: orbits of all systems have comparable
-              size (else the field of the held-out one is small beside what training saw), biases start at random
-              (without them a tanh network is odd, and energies are mostly even), outer learning rate 0.003 for every
-              method (with 0.001, 600 iterations leave MAML and joint training further from their ends).
+              its learning rate, for each number of steps, on other tasks) is the equal of meta-learning; the headline
+              here is a setting in which tasks conflict (strengths between 1/4 and 4, the cubic term between -1 and 1),
+              and the paper's setting is measured beside it without promise. 60 trajectories a system and 600 outer
+              iterations instead of 10 000 and up to 50 000; messages depend on the pair of particles (a graph
+              convolution over a complete graph makes all particles equal); the form of the mirror's potential, the
+              split of a trajectory and the inner loop are our choice. CKA is reported, no claim hangs on it. Thresholds
+              were fixed before any run of this study, from a prototype with a perceptron; those of `mismatched` and
+              `meta_faster`, which came later, are the same. Four choices were made after pilots with a seed that is not
+              measured: orbits of all systems have comparable size (else the field of the held-out one is small beside
+              what training saw), biases start at random (without them a tanh network is odd, and energies are mostly
+              even), outer learning rate 0.003 for every method (with 0.001, 600 iterations leave MAML and joint
+              training further from their ends), the inner rates of `meta_faster` (the best of 0.05, 0.1 and 0.2) and
+              `context`.
+              Rates of adaptation reach from 0.005 to 3.2. In a first record of this study they ended at 0.1, and every
+              start chose that end: after 5 steps the pre-trained start seemed twice as wrong as the meta-learnt one.
+              With rates that suit it, it is 1.35 times as wrong on the orbit that was adapted to, which leaves the
+              factor of 0.75 open, 1.6 times on an orbit of another energy, 1.9 times with 10 points instead of 50, and
+              the lead on Henon-Heiles is open too. A random start needs rates of 0.4 to 0.8 and is then, after 100
+              steps, 1.5 times as wrong as the pre-trained one instead of 3 times. A larger inner rate does not help
+              MAML (`meta_faster`). Held out, the spring is nearly the small pendulum that training shows.
 Falsified by  fine-tuned joint pre-training as good as meta-learning on conflicting tasks; a network without the
               structure drifting no more than the Hamiltonian one; a start that helps on one held-out system alone
 """
@@ -33,7 +42,7 @@ from collections.abc import Mapping
 
 from wheatstone.bench.extras import need
 from wheatstone.bench.run import Trial
-from wheatstone.bench.study import Arm, Card, Claim, Preset, Study, Verb
+from wheatstone.bench.study import Arm, Card, Claim, Preset, Require, Study, Verb
 from wheatstone.studies.physical.hamiltonian_meta.config import Config
 from wheatstone.studies.physical.hamiltonian_meta.exhibits import exhibits
 from wheatstone.studies.physical.hamiltonian_meta.measures import MEASURES
@@ -45,7 +54,7 @@ CARD = Card(
     title="Hamiltonian networks that adapt to an unseen law",
     source="Song & Jeong, ICLR 2024, arXiv:2212.01168",
     claim="Where tasks conflict, a meta-learnt start needs fewer steps for an unseen law than a pre-trained one",
-    presets=("smoke", "cpu", "paper"),
+    presets=("smoke", "cpu", "bodies", "friction", "paper"),
 )
 
 OTHERS = ("spring", "pendulum", "henon-heiles")
@@ -53,12 +62,19 @@ OTHERS = ("spring", "pendulum", "henon-heiles")
 
 ARMS = (
     Arm("meta", "the method: MAML on the other systems, the magnetic mirror held out"),
+    Arm("meta_faster", "the method with four times the inner rate, tuned like all other rates", {"inner_lr": 0.2}),
     Arm("pretrained", "joint pre-training on as many points, fine-tuned", {"method": "joint"}),
     Arm("scratch", "a random start", {"method": "none"}),
     Arm("vector_field", "MAML of the same network without the energy", {"network": "vector_field"}),
     Arm("first_order", "MAML without second derivatives", {"method": "first_order"}),
     Arm("reptile", "Reptile: towards where the inner steps lead", {"method": "reptile"}),
-    Arm("anil", "only the readout adapts in the inner loop", {"method": "anil"}),
+    Arm("anil", "only the readout adapts, in the inner loop and afterwards", {"method": "anil"}),
+    Arm("context", "only 8 numbers that shift all features adapt, faster", {"method": "context", "inner_lr": 0.5}),
+    Arm(
+        "mismatched",
+        "negative control: MAML whose query points are another task's, so that adapting cannot be learnt",
+        {"mismatched": True},
+    ),
     Arm("oracle", "MAML on the held-out system itself", {"oracle": True}),
     Arm("one_system", "MAML on the spring alone", {"n_training": 1}),
     Arm("two_systems", "MAML on spring and pendulum", {"n_training": 2}),
@@ -82,8 +98,11 @@ def _times(factor: float) -> float:
     return -math.log10(factor) or 0.0  # not -0.0
 
 
-def _error(name: str, text: str, measure: str, treatment: str, control: str, factor: float, source: str) -> Claim:
-    return Claim(name, text, measure, treatment, control, "lower", _times(factor), source)
+def _error(
+    name: str, text: str, measure: str, treatment: str, control: str, factor: float, source: str,
+    requires: tuple[Require, ...] = (),
+) -> Claim:  # fmt: skip
+    return Claim(name, text, measure, treatment, control, "lower", _times(factor), source, requires=requires)
 
 
 OURS = "abstract: better than pre-trained and random starts; factor from a prototype"
@@ -92,6 +111,16 @@ CLAIMS = (
         "meta-beats-pretraining-5",
         "After 5 steps on an unseen law the meta-learnt start has at most 0.75 times the error of the pre-trained one.",
         "log_error_5", "meta", "pretrained", 0.75, OURS,
+    ),
+    _error(
+        "faster-meta-beats-pretraining-5",
+        "With a tuned inner rate it has at most 0.75 times the error of the pre-trained one.",
+        "log_error_5", "meta_faster", "pretrained", 0.75, OURS,
+    ),
+    _error(
+        "adapting-is-what-is-learnt",
+        "After 5 steps it has at most 0.75 times the error of meta-learning with mismatched tasks.",
+        "log_error_5", "meta", "mismatched", 0.75, "ours: a start may help for another reason than that it adapts",
     ),
     _error(
         "meta-beats-scratch-5",
@@ -113,6 +142,11 @@ CLAIMS = (
         "The true energy drifts at most a fifth as much along orbits of the Hamiltonian network as along those of an "
         "equal network of the field.",
         "log_energy_drift", "meta", "vector_field", 0.2, "section on Hamiltonian networks; factor from a prototype",
+        (
+            # What stands still keeps its energy, too; and where friction takes energy, keeping it is a fault.
+            Require("meta", "log_error_100", at_most=math.log10(0.5)),
+            Require("meta", "energy_lost", at_most=0.01),
+        ),
     ),
     *(
         _error(
@@ -132,6 +166,11 @@ SMOKE = Config(
     systems="spring,magnetic-mirror", trajectories=4, samples=40, duration=4.0, width=8, iterations=10, tasks=3,
     shots=12, few_shots=4, inner_steps=2, adapt_steps=5, test_tasks=3, validation_tasks=2, rollout_tasks=2, horizon=2.0,
 )  # fmt: skip
+BODIES = Config(
+    systems="spring,pendulum,henon-heiles,magnetic-mirror,two-body", held_out="three-body", trajectories=40, width=32,
+    duration=3.0, iterations=300, inner_lr=0.1, test_tasks=12, validation_tasks=6, horizon=1.0,
+)  # fmt: skip
+FRICTION = Config(held_out="damped-pendulum", iterations=300)
 PAPER = Config(
     setting="fixed",
     systems="spring,pendulum,henon-heiles,magnetic-mirror,two-body,three-body",
@@ -164,9 +203,24 @@ STUDY = Study(
         "cpu": Preset(
             Config(),
             seeds=5,
-            about="Every start, and every system held out in turn: about 40 core-minutes; half a minute for MAML, one "
-            "seed. Five seeds, because with three every seed was beyond the margins after 5 steps and the intervals "
-            "still straddled them.",
+            about="Every start, and every system held out in turn: about 45 core-minutes; half a minute for MAML, one "
+            "seed. Five seeds: in the first record, with three, every seed was beyond the margins after 5 steps and "
+            "the intervals still straddled them.",
+        ),
+        "bodies": Preset(
+            BODIES,
+            seeds=3,
+            arms=("meta", "pretrained", "scratch"),
+            about="Taught by single particles and by two bodies, adapted to three, a number never seen.",
+        ),
+        "friction": Preset(
+            FRICTION,
+            seeds=3,
+            arms=("meta", "vector_field"),
+            about="What breaks: all four systems in training, a pendulum to adapt to that friction takes 86 % of its "
+            "energy. Measured here, 3 seeds, 2 core-minutes: after 100 steps the field of an energy is wrong by 11 % "
+            "and loses an orbit after 3.5 units of time, the equal network of the field by 6 % and after 8.1 of 10; "
+            "the first keeps an energy that should be gone.",
         ),
         "paper": Preset(
             PAPER,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -53,14 +53,21 @@ class Law(NamedTuple):
     constants: Constants
 
 
+class Tries(NamedTuple):
+    """Initial states of orbits."""
+
+    kept: int
+    drawn: int
+
+
 class Pool(NamedTuple):
     """Tasks with their laws."""
 
     points: Points
     """[task, time, particle, 4]"""
     laws: list[Law]
-    tries: int
-    """Initial states that were drawn for them; those that escape are thrown away."""
+    tries: Mapping[str, Tries]
+    """System -> initial states that were drawn for it; those that escape are thrown away."""
 
     def batch(self, rng: np.random.Generator, tasks: int, shots: int) -> tuple[Points, Points]:
         """Support and query of random tasks: disjoint random points of each trajectory."""
@@ -86,6 +93,7 @@ class Test(NamedTuple):
     orbits: list[Orbit]
     """The second orbits."""
     times: Array
+    tries: Tries
 
 
 def named_systems(config: Config) -> list[HamiltonianSystem]:
@@ -124,9 +132,10 @@ def check(config: Config) -> None:
     held_out_system(config)
 
 
-def n_particles(config: Config) -> int:
-    """Nodes of every graph of the trial: those of its largest system."""
-    return max(system.n_particles for system in [*training_systems(config), held_out_system(config)])
+def n_particles(config: Config, *, training_only: bool = False) -> int:
+    """Nodes of every graph of the trial, or of its training alone: those of the largest system."""
+    tested = [] if training_only else [held_out_system(config)]
+    return max(system.n_particles for system in [*training_systems(config), *tested])
 
 
 def times_of(config: Config) -> Array:
@@ -142,14 +151,16 @@ def draw_pool(
     config: Config, systems: Sequence[HamiltonianSystem], count: int, rng: np.random.Generator, nodes: int
 ) -> Pool:
     """`count` tasks of each system, each a trajectory with its own constants."""
-    found, laws, tries = list[Points](), list[Law](), 0
+    found, laws, tries = list[Points](), list[Law](), dict[str, Tries]()
     for system in systems:
+        drawn = 0
         for _ in range(count):
             law = Law(system, _constants(config, system, rng))
-            orbit, drawn = draw_orbit(system, times_of(config), rng, law.constants)
+            orbit, more = draw_orbit(system, times_of(config), rng, law.constants)
             found.append(points_of(orbit, nodes))
             laws.append(law)
-            tries += drawn
+            drawn += more
+        tries[system.name] = Tries(count, drawn)
     return Pool(stacked(found), laws, tries)
 
 
@@ -158,21 +169,22 @@ def draw_test(config: Config, count: int, rng: np.random.Generator, nodes: int) 
     system, times = held_out_system(config), times_of(config)
     first, second, laws, orbits = list[Points](), list[Points](), list[Law](), list[Orbit]()
     rows: list[NDArray[np.int64]] = []
+    drawn = 0
     for _ in range(count):
         law = Law(system, _constants(config, system, rng))
-        first.append(points_of(draw_orbit(system, times, rng, law.constants)[0], nodes))
-        orbits.append(draw_orbit(system, times, rng, law.constants)[0])
+        (here, tries), (there, more) = (draw_orbit(system, times, rng, law.constants) for _ in range(2))
+        drawn += tries + more
+        first.append(points_of(here, nodes))
+        orbits.append(there)
         second.append(points_of(orbits[-1], nodes))
         laws.append(law)
         rows.append(rng.permutation(config.samples))
     chosen = torch.from_numpy(np.stack(rows))
-    here = stacked(first)
+    points = stacked(first)
     shots, few = config.shots, min(config.few_shots, config.shots)
     start = np.stack([np.concatenate([orbit.q[0], orbit.p[0]], -1) for orbit in orbits])
-    query = here.at(chosen[:, shots : 2 * shots])
-    return Test(
-        here.at(chosen[:, :shots]), here.at(chosen[:, :few]), query, stacked(second), laws, start, orbits, times
-    )
+    support, fewer, query = (points.at(chosen[:, rows]) for rows in (slice(shots), slice(few), slice(shots, 2 * shots)))
+    return Test(support, fewer, query, stacked(second), laws, start, orbits, times, Tries(2 * count, drawn))
 
 
 def points_of(orbit: Orbit, nodes: int) -> Points:

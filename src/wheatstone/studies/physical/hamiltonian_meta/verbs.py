@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,10 +17,12 @@ if TYPE_CHECKING:
 
     from wheatstone.bench.exhibit import Lines
     from wheatstone.domains.physics.hamiltonian import Array
-    from wheatstone.studies.physical.hamiltonian_meta.fitting import Prediction, Prepared
+    from wheatstone.studies.physical.hamiltonian_meta.fitting import Explained, Prediction, Prepared
 
 LOST = 0.2
 """Error of a predicted orbit above which it counts as lost."""
+SEPARABLE = 0.1
+"""Part of the velocities that is no multiple of the momenta above which the energy counts as not separable."""
 NOISY = 0.2
 """Estimated relative error of derivatives above which a warning is printed."""
 
@@ -34,6 +37,7 @@ def adapt(
     q: str = "",
     p: str = "",
     particles: Annotated[int, Ge(1)] = 1,
+    mass: str = "",
     potential: str = "",
     seed: Annotated[int, Ge(0)] = 0,
     out: Path | None = None,
@@ -48,12 +52,16 @@ def adapt(
     Args:
         model: a run directory of hamiltonian-meta, a trial's folder in it, or its model.safetensors.
         trajectories: CSV with a header t, q1, ..., p1, ... or .npz with arrays t, q, p; dq and dp are used if present.
+            Momenta must be canonical (the derivative of the Lagrangian by dq/dt); for coordinates that share their
+            kinetic energy, as the angles of a double pendulum, they are not mass x velocity.
         shots: points to adapt to; as many more choose the learning rate.
         steps: steps of gradient descent.
         lr: learning rate; the best of 0.005, 0.02, 0.05 and 0.1 when not given.
         q: names of the positions, separated by commas, particle by particle; those that begin with q when not given.
         p: names of the momenta in the same order.
         particles: particles of the system; each has one or two coordinates.
+        mass: for files with positions alone: the mass of each particle, separated by commas, or one for all. Momenta
+            are then mass x dq/dt: right for Cartesian positions, and for one angle with the moment of inertia.
         potential: the true potential in x and y, where it is known and all masses are 1, as '0.5*x**2 + 0.1*x**4'; the
             true energy is then followed along the predicted orbit.
         seed: which points are drawn, and the random start that is shown beside.
@@ -67,7 +75,10 @@ def adapt(
     from wheatstone.domains.physics.trajectories import read_trajectories, split_columns
 
     system = system_of_formula(potential, "adapt --potential") if potential else None
-    recorded = read_trajectories(trajectories, split_columns(q), split_columns(p), allow_uneven=allow_uneven)
+    masses = _masses(mass, particles)
+    recorded = read_trajectories(
+        trajectories, split_columns(q), split_columns(p), allow_uneven=allow_uneven, positions_only=bool(masses)
+    )
     widths = sorted({one.q.shape[1] for one in recorded})
     if system is not None and (particles, widths) != (1, [system.n_axes]):
         raise UserError(
@@ -80,18 +91,25 @@ def adapt(
     from wheatstone.learn.models.hamiltonian import GraphHamiltonian
     from wheatstone.studies.physical.hamiltonian_meta.fitting import (
         adapt_to,
+        explained,
         predict,
         prepare,
         random_start,
         read_model,
         save_model,
+        unlike_momenta,
     )
 
-    prepared = prepare(recorded, particles, shots, np.random.default_rng(seed), trajectories.name, scaled=not no_scale)
     trained = read_model(model)
+    prepared = prepare(
+        recorded, particles, shots, np.random.default_rng(seed), trajectories.name, scaled=not no_scale, masses=masses
+    )
     is_hamiltonian = isinstance(trained.network, GraphHamiltonian)
     rows = sum(len(one.t) for one in recorded)
-    _describe(trajectories.name, rows, particles, widths[0] // particles, trained.particles, prepared)
+    axes = widths[0] // particles
+    _describe(trajectories.name, rows, particles, axes, trained.particles, prepared, estimated=bool(masses))
+    if is_hamiltonian:
+        _warn(prepared, explained(prepared, seed), unlike_momenta(prepared))
     adapted = adapt_to(trained.network, trained.parameters, prepared, steps, lr)
     kind = "hamiltonian" if is_hamiltonian else "vector_field"
     fresh, start = random_start(trained.network, kind, seed)
@@ -117,10 +135,28 @@ def adapt(
     return 0
 
 
-def _describe(name: str, rows: int, particles: int, axes: int, trained_on: int, prepared: Prepared) -> None:
+def _masses(text: str, particles: int) -> tuple[float, ...]:
+    """'1.5' or '1,2' -> a mass for each particle; '' -> none. Raises UserError."""
+    from wheatstone.domains.physics.trajectories import split_columns
+
+    try:
+        masses = tuple(float(part) for part in split_columns(text))
+    except ValueError:
+        masses = (math.nan,)
+    if not all(0 < one < math.inf for one in masses):
+        raise UserError(f"adapt --mass: got '{text}', must be numbers above 0, one for all particles or one for each.")
+    if len(masses) not in (0, 1, particles):
+        raise UserError(f"adapt --mass: {len(masses)} masses for {particles} particle(s); give one, or one for each.")
+    return masses * particles if len(masses) == 1 else masses
+
+
+def _describe(
+    name: str, rows: int, particles: int, axes: int, trained_on: int, prepared: Prepared, *, estimated: bool
+) -> None:
     scale = prepared.scale
+    what = "momenta and derivatives" if estimated else "derivatives"
     known = (
-        f"derivatives by smoothing splines, estimated error {100 * prepared.spline_error:.2g} %"
+        f"{what} by smoothing splines, estimated error {100 * prepared.spline_error:.2g} %"
         if prepared.spline_error
         else "derivatives from the file"
     )
@@ -140,6 +176,24 @@ def _describe(name: str, rows: int, particles: int, axes: int, trained_on: int, 
         print(
             "note: this network was trained on single particles and has never sent a message. Train one with two-body "
             "or three-body among --config.systems.",
+            file=sys.stderr,
+        )
+
+
+def _warn(prepared: Prepared, found: Explained, apart: float) -> None:
+    """What a network of the energy will have trouble with."""
+    if apart > SEPARABLE + prepared.spline_error:
+        print(
+            f"note: {100 * apart:.0f} % of the velocities are no multiple of the momenta: the energy is not p^2 / 2m + "
+            "U(q). The network and its integrator can do without, but every system that it was trained on is so: more "
+            "--steps and --shots may be needed.",
+            file=sys.stderr,
+        )
+    if found.needs_more:
+        print(
+            f"warning: no energy explains this motion: error {found.by_energy:.2g} of an energy fitted from nothing, "
+            f"{found.by_field:.2g} of a field. Friction, a drive, or momenta that are not canonical do that; a network "
+            "of the energy cannot follow. Train one of the field: --config.network vector_field.",
             file=sys.stderr,
         )
 
