@@ -39,8 +39,8 @@ Found         The distance of related two-hop pathways falls by 0.23 of its peak
               As a signal to stop, where a monitor is not bettered for a tenth of the run: two hops would have stopped
               at step 828 by distance with 0.80 of the test answered, at 759 by loss with 0.79, at 531 by consistency
               with 0.63; the best of the run is 0.93.
-              Arms of `variants`, means of seeds 0 to 2: how distance : loss tell two hops, fall of the distance, test at
-              the end. Learned 0.77 : 0.68, 0.24, 0.93. Dense 0.62 : 0.64, 0.05, 0.55. No balance 0.47 : 0.65, 0.16,
+              Arms of `variants`, means of seeds 0 to 2: how distance : loss tell two hops, fall of the distance, test
+              at the end. Learned 0.77 : 0.68, 0.24, 0.93. Dense 0.62 : 0.64, 0.05, 0.55. No balance 0.47 : 0.65, 0.16,
               0.86. Six layers 0.70 : 0.69, 0.24, 0.96. 8 questions a fact 0.80 : 0.71, 0.16, 0.75. Muon, which
               generalises before it has memorised, -0.19 : 0.41, 0.58, 0.92. The distance is ahead of the loss in two
               seeds of three at most, in no arm in all.
