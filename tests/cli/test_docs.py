@@ -10,6 +10,7 @@ from tests.cli.conftest import TOY, Command
 from wheatstone.bench import registry
 from wheatstone.bench.registry import Entry, Origin, load_file, read_card
 from wheatstone.cli.markdown import cell, study_page
+from wheatstone.cli.results import last_findings
 
 RUN = ("run", "my_study.py", "--preset", "cpu", "--engine", "inline", "--out", "run")
 
@@ -61,6 +62,18 @@ def test_a_recorded_run_appears_on_both_pages(wheatstone: Command, checkout: Pat
         text = (checkout / "docs" / page).read_text(encoding="utf-8")
         assert "`drifting` 200.3 [181.1, 219.5]" in text
     assert wheatstone("docs", "--root", ".", "--check").code == 0
+
+
+def test_the_record_that_decides_the_most_claims_speaks_for_a_study(wheatstone: Command, checkout: Path) -> None:
+    wheatstone(*RUN)
+    wheatstone("docs", "--root", ".", "--record", "run")
+    record = checkout / "results" / "toy-cpu.json"
+    text = record.read_text(encoding="utf-8")
+    assert '"outcome": "inconclusive"' in text
+    for preset, outcome in (("aaa", "inconclusive"), ("middle", "fails"), ("variants", "inconclusive")):
+        changed = text.replace('"cpu"', f'"{preset}"').replace('"inconclusive"', f'"{outcome}"')
+        record.with_name(f"toy-{preset}.json").write_text(changed, encoding="utf-8")
+    assert last_findings(checkout / "none", checkout / "results")["toy"].preset == "middle"
 
 
 @pytest.mark.parametrize(

@@ -37,13 +37,18 @@ def recorded(folder: Path | None = None) -> list[Findings]:
 def last_findings(runs: Path, records: Path | None = None) -> dict[str, Findings]:
     """Study -> its latest findings: those of the newest finished run under `runs`, else the recorded ones.
 
+    Of several recorded presets the one that decides the most claims speaks for the study: others may run a part of it.
     `records` is the folder of recorded results; None is the package's own. A run that cannot be read is passed over:
     listing must not fail because of one damaged directory.
     """
     files = (records or recorded_folder()).glob("*.json")
-    latest = {findings.study: findings for findings in _readable(files, newest_last=False)}
+    latest = {findings.study: findings for findings in sorted(_readable(files, newest_last=False), key=_decided)}
     latest |= {findings.study: findings for findings in _readable(runs.glob("*/findings.json"), newest_last=True)}
     return latest
+
+
+def _decided(findings: Findings) -> int:
+    return sum(verdict.outcome != "inconclusive" for verdict in findings.verdicts)
 
 
 def _readable(files: Iterator[Path], *, newest_last: bool) -> Iterator[Findings]:
