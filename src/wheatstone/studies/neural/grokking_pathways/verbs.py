@@ -49,7 +49,7 @@ def measure(
     Archives hold arrays of the same names: experts and weights [row layer choice], sample and group [row].
 
     A checkpoint is run in single precision with one layer's weights in memory at a time: of OLMoE's 7 billion
-    parameters some 3 GB, beside 0.8 GB of states for 100 000 tokens.
+    parameters an estimated 3 GB, beside 0.8 GB of states for 100 000 tokens.
 
     Args:
         path: a router log (.jsonl, .npz, .safetensors), the folder of a Hugging Face checkpoint (OLMoE, Mixtral,
