@@ -150,7 +150,7 @@ class Surrogate:
 
     def save(self, path: Path) -> None:
         """Writes one safetensors file."""
-        tensors, record = self._stored()
+        tensors, record = self.stored()
         write_tensors(path, tensors, {"surrogate": 1, **record})
 
     @classmethod
@@ -161,7 +161,8 @@ class Surrogate:
             raise UserError(f"{path}: {len(found)} outputs ({', '.join(found)}), one was expected.")
         return next(iter(found.values()))
 
-    def _stored(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    def stored(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """The tensors and the JSON record that a file holds."""
         tensors: dict[str, Tensor] = {"sensors": torch.from_numpy(self.sensors)}
         for index, member in enumerate(self.members):
             tensors |= {f"{index}.{name}": value for name, value in member.state_dict().items()}
@@ -177,8 +178,8 @@ class Surrogate:
         }
 
     @classmethod
-    def _restored(cls, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> Surrogate:
-        """Raises whatever damage leads to."""
+    def restored(cls, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> Surrogate:
+        """The inverse of `stored`. Raises whatever damage leads to."""
         cfg = from_json(OperatorNetworkConfig, record["network"])
         members: list[OperatorNetwork] = []
         for index in range(int(record["members"])):
@@ -204,7 +205,7 @@ def save_operators(path: Path, outputs: Mapping[str, Surrogate]) -> None:
     tensors: dict[str, Tensor] = {}
     records: list[dict[str, Any]] = []
     for index, (name, surrogate) in enumerate(outputs.items()):
-        own, record = surrogate._stored()  # pyright: ignore[reportPrivateUsage]
+        own, record = surrogate.stored()
         tensors |= {f"{index}/{key}": value for key, value in own.items()}
         records.append({"name": name, **record})
     write_tensors(path, tensors, {"surrogate": FORMAT, "outputs": records})
@@ -228,9 +229,9 @@ def load_operators(path: Path) -> dict[str, Surrogate]:
         raise UserError(f"{path}: format {record['surrogate']}, newer than {FORMAT}. Update wheatstone to read it.")
     try:
         if "outputs" not in record:
-            return {"s": Surrogate._restored(tensors, record)}  # pyright: ignore[reportPrivateUsage]
+            return {"s": Surrogate.restored(tensors, record)}
         return {
-            str(one["name"]): Surrogate._restored(_under(f"{index}/", tensors), one)  # pyright: ignore[reportPrivateUsage]
+            str(one["name"]): Surrogate.restored(_under(f"{index}/", tensors), one)
             for index, one in enumerate(record["outputs"])
         }
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, UserError) as error:
