@@ -43,7 +43,7 @@ COVERAGES = {
     "covered": "ID, k = 1",
     "covered_twice": "ID, k = 2",
     "substitution": "answered by substitution",
-    "substitution_chained": "the same, chained classes",
+    "substitution_chained": "by chained classes",
     "covered_ood": "OOD, k = 2",
 }
 GAPS = {
